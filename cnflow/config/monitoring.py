@@ -16,7 +16,7 @@ class MonitoringHub(Settings):
     ``Config(monitoring=True)`` is the same with every default. `cnflow monitor` shows what is recorded.
     """
 
-    backend: ClassVar[str] = "cnflow.monitoring.sinks.database:Database"
+    backend: ClassVar[str] = "cnflow.monitoring.sinks.database:DatabaseSink"
     extra: ClassVar[str] = "monitoring"
     packages: ClassVar[tuple[str, ...]] = ("alembic", "sqlalchemy")
 
@@ -63,4 +63,4 @@ class MonitoringHub(Settings):
     """Not used."""
 
     logdir: str | None = None
-    """Not used: the log of the writer is ``monitoring/writer.log`` in the run's folder."""
+    """Not used: the log of the writer is ``monitoring.log`` in the run's folder."""

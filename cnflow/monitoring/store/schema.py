@@ -78,6 +78,7 @@ task = Table(
     Index("task_by_host", "run_id", "task_hostname", "task_id"),
     Index("task_by_image", "run_id", "task_image", "task_id"),
     Index("task_by_error", "run_id", "task_error_group", "task_id"),
+    sqlite_with_rowid=False,
 )
 
 attempt = Table(
@@ -110,6 +111,7 @@ attempt = Table(
     Column("written_bytes", BigInteger),
     Column("gpu_peak_bytes", BigInteger),
     Index("try_by_place", "run_id", "manager_id", "worker"),
+    sqlite_with_rowid=False,
 )
 
 status = Table(
@@ -120,6 +122,7 @@ status = Table(
     Column("try_id", Integer, primary_key=True),
     Column("timestamp", DateTime, primary_key=True),
     Column("task_status_name", Text, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 dependency = Table(
@@ -129,6 +132,7 @@ dependency = Table(
     Column("needs", Integer, primary_key=True),
     Column("task_id", Integer, primary_key=True),
     Index("dependency_by_task", "run_id", "task_id"),
+    sqlite_with_rowid=False,
 )
 
 resource = Table(
@@ -157,6 +161,7 @@ resource = Table(
     Column("gpu_memory", BigInteger),
     Column("gpu_percent", Float),
     Column("is_final", Boolean, nullable=False, default=False),  # measured by the worker at the end of the try
+    sqlite_with_rowid=False,
 )
 
 node = Table(
@@ -197,6 +202,7 @@ node_resource = Table(
     Column("gpu_memory", BigInteger),
     Column("gpu_percent", Float),
     Column("busy_workers", Integer),
+    sqlite_with_rowid=False,
 )
 
 block = Table(
@@ -243,6 +249,7 @@ file = Table(
     Column("time_ended", DateTime),
     Column("error", Text),
     Index("file_by_url", "run_id", "url"),
+    sqlite_with_rowid=False,
 )
 
 error_group = Table(
@@ -271,6 +278,7 @@ progress = Table(
     Column("failed", Integer, nullable=False, default=0),  # with those whose dependency failed
     Column("cancelled", Integer, nullable=False, default=0),
     Column("run_seconds", Float, nullable=False, default=0.0),  # summed over those that ended
+    sqlite_with_rowid=False,
 )
 
 event = Table(

@@ -1,0 +1,50 @@
+"""What the writer remembers of a run between transactions; saved with each, so that a new writer goes on."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Memory(msgspec.Struct):
+    """Bounded by the managers, by the workers, and by the tasks that were tried more than once."""
+
+    tries: dict[int, list[tuple[float, int]]] = msgspec.field(default_factory=dict)
+    """By task that was tried more than once: when each further try was launched, and its number."""
+
+    running: dict[int, int] = msgspec.field(default_factory=dict)
+    """By task, the try that a worker reported to run."""
+
+    images: dict[str, str] = msgspec.field(default_factory=dict)
+    """By manager, what `task.task_image` is of its tasks."""
+
+    errors: dict[int, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """By task whose last try failed, and that has not ended: type and message of the error."""
+
+    def try_of(self, task: int, time: float) -> int:
+        """Return the number of the try of *task* that ran at *time*."""
+        launches = self.tries.get(task)
+        if launches is None:
+            return 0
+        return next((number for launched, number in reversed(launches) if launched <= time + CLOCK_SLACK), 0)
+
+    def last_try(self, task: int) -> int:
+        """Return the number of the last try of *task*."""
+        launches = self.tries.get(task)
+        return 0 if launches is None else launches[-1][1]
+
+
+CLOCK_SLACK = 1.0
+"""Seconds that the clocks of nodes may differ from the driver's."""
+
+
+def encode(memory: Memory) -> bytes:
+    """Return *memory* as bytes."""
+    return msgspec.msgpack.encode(memory)
+
+
+def decode(data: bytes | None) -> Memory:
+    """Return what was encoded; a new one for none, or for that of another version."""
+    try:
+        return msgspec.msgpack.decode(data, type=Memory) if data else Memory()
+    except msgspec.DecodeError:
+        return Memory()

@@ -1,0 +1,197 @@
+"""SQL that writes many rows of one table at once: text by dialect, and values as the dialect takes them. No I/O.
+
+::
+
+    SQLite:      one statement, a tuple of values a row (`executemany`)
+    PostgreSQL:  one statement, one JSON text of all rows (`json_to_recordset`), thus one round trip
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, DateTime, Float, Integer, LargeBinary
+
+from cnflow.monitoring.store import schema
+from cnflow.monitoring.store.changes import ADDED, FINAL, FIRST_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Column, Table
+
+    from cnflow.monitoring.store.changes import Key, Row
+
+_TYPES = (
+    (BigInteger, "bigint"),
+    (Boolean, "boolean"),
+    (Integer, "integer"),
+    (Float, "double precision"),
+    (DateTime, "timestamp"),
+    (LargeBinary, "bytea"),
+)
+
+_LATEST = 253402300799.0
+"""End of the year 9999: the last that a clock may say."""
+
+
+_MICROSECONDS = 1_000_000
+_SECONDS_KEPT = 100_000
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """One statement, with the columns whose values it takes, in their order."""
+
+    sql: str
+    columns: tuple[str, ...]
+    times: tuple[int, ...]
+    """Positions of the columns that are times."""
+
+
+def table_named(name: str) -> Table:
+    """Return the table *name* of the schema."""
+    return schema.metadata.tables[name]
+
+
+def key_columns(table: Table) -> tuple[str, ...]:
+    """Return the columns of the key, after `run_id`."""
+    return tuple(column.name for column in table.primary_key.columns if column.name != "run_id")
+
+
+@lru_cache(maxsize=512)
+def upsert(name: str, changed: frozenset[str], dialect: str) -> Statement:
+    """Return what makes rows of the table *name*, or changes these columns of those that are there."""
+    table = table_named(name)
+    keys = ("run_id", *key_columns(table))
+    needed = [column.name for column in table.columns if not column.nullable and column.name not in {*keys, *changed}]
+    columns = (*keys, *sorted(changed), *needed)
+    assigned = [_assignment(name, column) for column in sorted(changed - FIRST_ONLY.get(name, frozenset()))]
+    listed = ", ".join(map(_quoted, columns))
+    action = f"DO UPDATE SET {', '.join(assigned)}" if assigned else "DO NOTHING"
+    source = _source(table, columns, dialect)
+    conflict = ", ".join(map(_quoted, keys))
+    return _statement(
+        table, columns, f"INSERT INTO {_quoted(name)} ({listed}) {source} ON CONFLICT ({conflict}) {action}"
+    )
+
+
+@lru_cache(maxsize=512)
+def update(name: str, changed: frozenset[str], dialect: str) -> Statement:
+    """Return what changes these columns of rows that are there."""
+    table = table_named(name)
+    keys = ("run_id", *key_columns(table))
+    values = tuple(sorted(changed))
+    if dialect == "sqlite":
+        assigned = ", ".join(f"{_quoted(column)} = ?" for column in values)
+        where = " AND ".join(f"{_quoted(column)} = ?" for column in keys)
+        return _statement(table, (*values, *keys), f"UPDATE {_quoted(name)} SET {assigned} WHERE {where}")
+    assigned = ", ".join(f"{_quoted(column)} = r.{_quoted(column)}" for column in values)
+    where = " AND ".join(f"{_quoted(name)}.{_quoted(column)} = r.{_quoted(column)}" for column in keys)
+    columns = (*values, *keys)
+    return _statement(
+        table, columns, f"UPDATE {_quoted(name)} SET {assigned} FROM {_records(table, columns)} WHERE {where}"
+    )
+
+
+def _statement(table: Table, columns: tuple[str, ...], sql: str) -> Statement:
+    times = tuple(n for n, column in enumerate(columns) if isinstance(table.c[column].type, DateTime))
+    return Statement(sql, columns, times)
+
+
+def _assignment(table: str, column: str) -> str:
+    target, new = _quoted(column), f"excluded.{_quoted(column)}"
+    old = f"{_quoted(table)}.{target}"
+    if column in ADDED.get(table, ()):
+        return f"{target} = {old} + {new}"
+    if (table, column) == ("task", "task_state"):
+        final = ", ".join(f"'{state}'" for state in sorted(FINAL))
+        return f"{target} = CASE WHEN {old} IN ({final}) THEN {old} ELSE {new} END"
+    return f"{target} = {new}"
+
+
+def _source(table: Table, columns: Sequence[str], dialect: str) -> str:
+    if dialect == "sqlite":
+        return f"VALUES ({', '.join('?' * len(columns))})"
+    # WHERE: else the parser takes ON CONFLICT for a join's ON
+    return (
+        f"SELECT {', '.join(f'r.{_quoted(column)}' for column in columns)} FROM {_records(table, columns)} WHERE true"
+    )
+
+
+def _records(table: Table, columns: Sequence[str]) -> str:
+    typed = ", ".join(f"{_quoted(column)} {_type_of(table.c[column])}" for column in columns)
+    return f"json_to_recordset(%s::json) AS r({typed})"
+
+
+def _type_of(column: Column[object]) -> str:
+    return next((name for kind, name in _TYPES if isinstance(column.type, kind)), "text")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+_DEFAULTS: Mapping[type, object] = {Boolean: False, Integer: 0, BigInteger: 0, Float: 0.0, DateTime: 0.0}
+
+
+def defaults_of(name: str) -> dict[str, object]:
+    """Return the values that stand in columns which must have one, until it is known."""
+    needed = (column for column in table_named(name).columns if not column.nullable)
+    return {column.name: _DEFAULTS.get(type(column.type), "") for column in needed}
+
+
+class Clock:
+    """Writes times as SQLite keeps them and PostgreSQL reads them: ``2026-11-26 21:00:00.123456``, UTC."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, str] = {}
+
+    def text_of(self, moment: float) -> str:
+        """Return *moment* as text; one that no calendar has is the nearest that one has."""
+        moment = min(max(moment, 0.0), _LATEST) if moment == moment else 0.0  # noqa: PLR0124 - NaN
+        whole = int(moment)
+        micro = round((moment - whole) * _MICROSECONDS)
+        if micro == _MICROSECONDS:
+            whole, micro = whole + 1, 0
+        prefix = self._seconds.get(whole)
+        if prefix is None:
+            if len(self._seconds) > _SECONDS_KEPT:
+                self._seconds.clear()
+            prefix = self._seconds[whole] = time.strftime("%Y-%m-%d %H:%M:%S.", time.gmtime(whole))
+        return f"{prefix}{micro:06d}"
+
+
+def groups(rows: Mapping[Key, Row]) -> dict[frozenset[str], list[tuple[Key, Row]]]:
+    """Return *rows* by the columns that they have."""
+    grouped: dict[tuple[str, ...], list[tuple[Key, Row]]] = {}
+    for item in rows.items():
+        grouped.setdefault(tuple(item[1]), []).append(item)
+    merged: dict[frozenset[str], list[tuple[Key, Row]]] = {}
+    for names, items in grouped.items():
+        merged.setdefault(frozenset(names), []).extend(items)
+    return merged
+
+
+def values_of(
+    statement: Statement, keys: Sequence[str], items: Iterable[tuple[Key, Row]], defaults: Row, clock: Clock
+) -> Iterator[tuple[object, ...]]:
+    """Return the values of rows in the order of the statement's columns; *defaults* has `run_id`, too."""
+    columns, times, text_of = statement.columns, statement.times, clock.text_of
+    for key, row in items:
+        full = {**defaults, **row, **dict(zip(keys, key, strict=True))}
+        values = [full[column] for column in columns]
+        for n in times:
+            moment = values[n]
+            if moment is not None:
+                values[n] = text_of(moment)  # type: ignore[arg-type]  # a float, in a column of times
+        yield tuple(values)
+
+
+def as_json(statement: Statement, values: Iterable[tuple[object, ...]]) -> str:
+    """Return rows as one JSON text, without NUL, which PostgreSQL's texts cannot hold."""
+    columns = statement.columns
+    text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in values]).decode()
+    return text.replace("\\u0000", "�") if "\\u0000" in text else text

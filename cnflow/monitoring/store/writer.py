@@ -1,0 +1,179 @@
+"""Process that writes a run's journal into the database: ``python -m cnflow.monitoring.store.writer RUN_DIR``.
+
+::
+
+    stdin: {"url": ..., "driver": PID, ...} as one line
+                 │
+    prepare the database, read its position ──> read frames, make rows, commit ──> at the end of the journal:
+        ▲    └ locked, gone, full: wait, from there again                             the run goes on: wait
+        └ the file was replaced: from the beginning of the journal                    ended, or the driver is gone: exit
+
+It may be killed at any moment, and several may be started one after the other: what is in the database and up to where
+in the journal is one transaction. It is nice to the run, and lives in a session of its own, so that the end of the
+driver is not its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from cnflow.errors import ConfigurationError
+from cnflow.model.events import RunEvent
+from cnflow.monitoring.store import database, journal
+from cnflow.monitoring.store.changes import Changes
+from cnflow.monitoring.store.order import LOCK, LOG, NAME, Order
+from cnflow.monitoring.store.processes import is_running
+from cnflow.monitoring.store.rows import RowMaker
+
+if TYPE_CHECKING:
+    from cnflow.monitoring.store.memory import Memory
+
+logger = logging.getLogger(__name__)
+
+_PART = 4 * 2**20
+"""Bytes of the journal in one transaction: about 30,000 events."""
+
+_PERIOD = 0.5
+"""Seconds between two looks at a journal that had no more."""
+
+_PATIENCE = 3600.0
+"""Seconds after the end of its driver for which a database that does not answer is tried."""
+
+_NICENESS = 19
+_LONGEST_WAIT = 10.0
+
+
+class Writer:
+    """Writes one run.
+
+    Args:
+        folder: of the run.
+        order: of its driver.
+    """
+
+    def __init__(self, folder: Path, order: Order) -> None:
+        self._order = order
+        self._reader = journal.JournalReader(folder / NAME)
+        self._path = folder / NAME
+        self._has_ended = False
+        """The run's last event was read."""
+
+    def run(self) -> None:
+        """Write until all is written, and the run has ended or its driver is gone; then remove the journal."""
+        wait = 0.1
+        alone_since = None
+        while self._path.exists():
+            try:
+                self._run_once()
+            except (SQLAlchemyError, OSError, ConfigurationError) as error:
+                if not is_running(self._order.driver, self._order.started):
+                    alone_since = alone_since or time.monotonic()
+                    if time.monotonic() > alone_since + _PATIENCE:
+                        raise
+                logger.warning("the database cannot be written, the next try is in %.1f s: %s", wait, error)
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            else:
+                self._path.unlink(missing_ok=True)
+                return
+
+    def _run_once(self) -> None:
+        database.prepare(self._order.url)
+        if not self._order.is_urgent:
+            _be_nice()
+        store = database.Store(self._order.url, self._reader.run)
+        try:
+            position, memory = store.position()
+            self._reader.seek(max(position, journal.BEGIN))
+            logger.debug("writing from byte %d on", position)
+            while not store.is_replaced():
+                is_alone = self._has_ended or not is_running(self._order.driver, self._order.started)
+                if self._write_part(store, memory):
+                    continue
+                if is_alone:
+                    self._finish(store, memory)
+                    return
+                time.sleep(_PERIOD)
+            logger.warning("the database was replaced; the run is written into it from the beginning")
+            raise OSError("the file of the database was replaced")
+        finally:
+            store.close()
+
+    def _write_part(self, store: database.Store, memory: Memory) -> bool:
+        """Write what the journal has, in one transaction; False if there was nothing."""
+        before = self._reader.position
+        maker = RowMaker(memory)
+        for payload in self._reader.payloads(_PART):
+            end = self._reader.position
+            events, lost = journal.decode(payload)
+            if lost:
+                logger.error("%d events at byte %d cannot be read", lost, end)
+            maker.take(end - len(payload), events)
+            if any(isinstance(each, RunEvent) and each.state != "running" for each in events):
+                self._has_ended = True
+        if self._reader.position == before:
+            return False
+        self._commit(store, maker.finish(), memory)
+        return True
+
+    def _commit(self, store: database.Store, changes: Changes, memory: Memory) -> None:
+        try:
+            store.write(changes, self._reader.position, memory)
+        except OperationalError:
+            raise
+        except (DBAPIError, OverflowError, ValueError) as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            refused = store.write_most(changes, self._reader.position, memory)
+            logger.error("%d rows could not be written", refused)  # noqa: TRY400 - each was logged with its error
+
+    def _finish(self, store: database.Store, memory: Memory) -> None:
+        if not self._has_ended:
+            changes = Changes()
+            changes.update("workflow", (), {"state": "crashed"})
+            store.write(changes, self._reader.position, memory)
+        logger.debug("all is written")
+
+
+def _be_nice() -> None:
+    """Let the run go first, also where the kernel groups processes by session."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
+
+
+def main() -> int:
+    """Write the run whose folder is the argument."""
+    folder = Path(sys.argv[1])
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    logging.basicConfig(
+        filename=folder / LOG,
+        level=logging.DEBUG if order.debug else logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(message)s",
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with (folder / LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            Writer(folder, order).run()
+        except FileNotFoundError:
+            logger.debug("there is no journal: another writer has written it")
+        except Exception:
+            logger.exception("the writer ends; what is left stays in the journal")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
