@@ -11,11 +11,12 @@ A run that is neither live nor recorded has no answer, and the message says how 
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.control_socket import find_live_run
-from cnflow.errors import ConfigurationError
+from cnflow.errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
     from cnflow.monitoring.queries.reader import Reader
@@ -61,11 +62,6 @@ def find_run(name: str, database: str = "") -> RunPlace:
     return _in_database(str(found), "" if name in {RUNS, str(found)} else name)
 
 
-def newest_run(place: Path) -> Path | None:
-    """Return the folder *place* if it is a run's, else the newest live run in it, or the newest; None without one."""
-    return _folder_of(place)
-
-
 def _folder_of(place: Path) -> Path | None:
     if not place.is_dir():
         return None
@@ -80,14 +76,17 @@ def _folder_of(place: Path) -> Path | None:
 
 def _in_folder(folder: Path) -> RunPlace:
     is_live, file = _is_live(folder), folder.absolute().parent / DATABASE
-    if file.is_file():
-        reader = _open(str(file))
-        try:
-            view = reader.run(str(folder.absolute()))
-        except ConfigurationError:  # of a run that was not monitored, beside others that were
-            reader.close()
-        else:
-            return RunPlace(folder, is_live, reader, view.id)
+    try:
+        reader = _open(str(file)) if file.is_file() else None
+    except ConfigurationError:
+        if not is_live:
+            raise
+        reader = None  # it cannot be read, as one of another version; the driver answers
+    if reader is not None:
+        for place in dict.fromkeys((folder.absolute(), folder.resolve())):
+            with contextlib.suppress(ConfigurationError):  # a run that was not monitored, beside others that were
+                return RunPlace(folder, is_live, reader, reader.run(str(place)).id)
+        reader.close()
     if not is_live:
         raise ConfigurationError(
             f"The run in {folder} has ended, and {file} does not have it: it ran without Config(monitoring=True), or "
@@ -104,8 +103,8 @@ def _in_database(database: str, name: str) -> RunPlace:
 
 
 def _open(database: str) -> Reader:
-    from cnflow.monitoring.queries.reader import Reader  # with SQLAlchemy, which a live run's questions need not
-
+    with MissingExtraError.for_import("The database of monitoring", "monitoring"):
+        from cnflow.monitoring.queries.reader import Reader  # with SQLAlchemy, which a live run's questions need not
     return Reader(database)
 
 

@@ -100,8 +100,8 @@ class RunSource:
         if reader is not None:
             from cnflow.monitoring.queries.filters import parse_filter
 
-            where: Any = parse_filter(words)
-            return TaskList(reader.tasks(self.place.id, where=where, limit=limit, after=after), 0)
+            page = reader.tasks(self.place.id, where=parse_filter(words), limit=limit, after=after)
+            return TaskList(page, 0)
         states = [state.strip().lower() for state in words.get("state", "").split(",") if state.strip()]
         check_states(states)
         others = {name: text for name, text in words.items() if name != "state" and text}

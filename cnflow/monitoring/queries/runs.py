@@ -73,7 +73,7 @@ def states(connection: Connection, run_id: str) -> dict[str, int]:
     """Return counts of tasks by state."""
     columns = task.c
     counted = select(columns.task_state, func.count()).where(columns.run_id == run_id).group_by(columns.task_state)
-    return dict(connection.execute(counted).tuples().all())
+    return dict(connection.execute(counted).all())
 
 
 def apps(connection: Connection, run_id: str) -> Sequence[views.AppView]:

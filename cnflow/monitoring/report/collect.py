@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.monitoring.queries.filters import parse_filter
 
@@ -43,8 +43,7 @@ class RunReport(NamedTuple):
 
 def collect(reader: Reader, run: str, now: float) -> RunReport:
     """Return the report of the run with the id *run*, made at *now*."""
-    where: Any = parse_filter({"state": "failed"})
-    failed = reader.tasks(run, where=where, limit=_FAILURES)
+    failed = reader.tasks(run, where=parse_filter({"state": "failed"}), limit=_FAILURES)
     return RunReport(
         run=reader.run(run),
         states=reader.states(run),
