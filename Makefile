@@ -66,6 +66,11 @@ test-long: venv ## Run the tests that `make test` leaves out for their length, b
 test-clouds: venv ## Run the tests of clouds, those that `make test` leaves out, too (after tests/services/{ec2,gce}/up)
 	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "long or ec2 or gce" tests
 
+.PHONY: test-collector
+test-collector: venv ## Build a collector of OpenTelemetry (minutes, the first time) and run the tests that send traces to it
+	tests/services/collector/up
+	.venv/bin/pytest -n 0 -m collector tests/services/test_open_telemetry.py
+
 .PHONY: test-kubernetes
 test-kubernetes: venv ## Run the tests of the cluster that tests/services/kubernetes/up starts
 	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "(kubernetes or helm) and not long" tests

@@ -24,6 +24,7 @@ from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, Thre
 from cnflow.config.image_lock import read_lock
 from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.registry import backend_of
+from cnflow.config.registry import load as load_target
 from cnflow.config.selection import select_config
 from cnflow.config.tables import at
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
@@ -49,7 +50,7 @@ from cnflow.run_logs.stream import LogStream
 if TYPE_CHECKING:
     import os
 
-    from cnflow.dataflow.launching import FirstLookUp
+    from cnflow.dataflow.launching import FirstLookUp, TaskVariables
     from cnflow.dataflow.memo import Checkpointer
     from cnflow.interfaces import Executor
     from cnflow.interfaces.sink import Sink
@@ -215,6 +216,7 @@ def new_graph(
         results=_result_cache(config, run_dir, is_adopted=ledger.adopted is not None),
         record_class=record_class,
         look_up_first=look_up_first,
+        variables_of=_task_variables(config, ledger.run),
         hub=hub,
         spending=run.spending,
     )
@@ -306,6 +308,15 @@ def _sample_interval(config: Config) -> float | None:
     monitoring = config.monitoring
     is_on = monitoring is not None and monitoring.resource_monitoring_enabled
     return monitoring.resource_monitoring_interval if monitoring is not None and is_on else None
+
+
+def _task_variables(config: Config, run: RunId) -> TaskVariables | None:
+    """Make what returns the environment variables of a task that sinks wish it to have; None where they wish none."""
+    names = [name for settings in config.sinks if (name := settings.task_variables())]
+    if not names:
+        return None
+    functions = [load_target(name, "sink") for name in names]
+    return lambda task: {name: value for each in functions for name, value in each(run, task).items()}
 
 
 def _spending(config: Config, run_dir: Path, *, is_adopted: bool) -> Spending | None:

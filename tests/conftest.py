@@ -414,6 +414,11 @@ def _no_helm():
     return "" if HELM.is_file() else "No helm was installed. Run: tests/services/helm/up"
 
 
+def _no_collector():
+    built = SERVICES / "collector" / "collector"
+    return "" if built.is_file() else "No collector of OpenTelemetry was built. Run: tests/services/collector/up"
+
+
 def _no_charliecloud():
     return "" if shutil.which("ch-run", path=_SYSTEM_PATH) else "No ch-run. Run: tests/services/charliecloud/up"
 
@@ -423,6 +428,7 @@ _MISSING = {
     "cc": _no_cc,
     "charliecloud": _no_charliecloud,
     "chromium": _no_chromium,
+    "collector": _no_collector,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "ec2": _no_ec2,

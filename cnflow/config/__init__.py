@@ -22,7 +22,7 @@ from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.openstack import JetstreamProvider, OpenStackProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
-from cnflow.config.sinks import JsonLinesSink, SinkSettings
+from cnflow.config.sinks import JsonLinesSink, OpenTelemetrySink, SinkSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.config.ways import DialIn, Listen, Tunnel
 
@@ -58,6 +58,7 @@ __all__ = [
     "MonitoringHub",
     "Mount",
     "OpenStackProvider",
+    "OpenTelemetrySink",
     "PBSProProvider",
     "ProviderSettings",
     "Secret",

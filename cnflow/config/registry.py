@@ -279,7 +279,10 @@ SINKS: Registry[SinkSettings] = Registry(
     "sink",
     "cnflow.sinks",
     "cnflow.config.sinks:SinkSettings",
-    {"json_lines": "cnflow.config.sinks:JsonLinesSink"},
+    {
+        "json_lines": "cnflow.config.sinks:JsonLinesSink",
+        "open_telemetry": "cnflow.config.sinks:OpenTelemetrySink",
+    },
 )
 """Settings of a `cnflow.interfaces.Sink`."""
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Executor
 
     FirstLookUp = Callable[[TaskRecord], CacheDecision | None]
+    TaskVariables = Callable[[TaskId], Mapping[str, str]]
 
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,10 @@ def with_values(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a
     return replace_all(arguments, ref.Ref, ref.Ref.get)
 
 
+def _with_variables(task: TaskToRun, variables: Mapping[str, str]) -> TaskToRun:
+    return task._replace(options=task.options._replace(env={**variables, **task.options.env}))
+
+
 class TaskLauncher(NamedTuple):
     """Launches tasks of one graph. Used without the graph's lock, since the user's code runs here."""
 
@@ -67,6 +72,8 @@ class TaskLauncher(NamedTuple):
     """Asked before *results*; returns None to leave the decision to them."""
 
     keeper: ResultKeeper
+    variables_of: TaskVariables | None = None
+    """Returns environment variables of a task that sinks wish it to have; those of the user go first."""
 
     def launch(self, tasks: Sequence[TaskId]) -> list[AttemptEnd]:
         """Hand *tasks* to their executors, and return the ends of those that ended without being run."""
@@ -117,6 +124,8 @@ class TaskLauncher(NamedTuple):
             record.error = error
             return AttemptEnd(task, AttemptResult.GIVEN_UP)
         if decision is CacheDecision.RUN:
+            if self.variables_of is not None and use_of(self.executors[record.executor]) is ArgumentUse.PACKED:
+                ready = _with_variables(ready, self.variables_of(task))
             batches.setdefault(record.executor, []).append(ready)
         return AttemptEnd(task, _ENDS[decision]) if decision in _ENDS else None
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from cnflow.budget.spending import Spending
     from cnflow.config import Config
     from cnflow.dataflow.executor_factory import ExecutorFactory
-    from cnflow.dataflow.launching import FirstLookUp
+    from cnflow.dataflow.launching import FirstLookUp, TaskVariables
     from cnflow.dataflow.memo.cache import ResultCache
     from cnflow.dataflow.references.keeper import Recipe
     from cnflow.dataflow.router import RoutableExecutor
@@ -78,6 +78,7 @@ class TaskGraph:
         record_class: class of the tasks' records.
         look_up_first: called with the record of a task with ``cache=True`` before *results* is asked; returns its
             decision, or None to leave that to *results*.
+        variables_of: called with the id of each task that a process of a block runs, for its environment variables.
         hub, spending: carries events to sinks, and counts what blocks cost; None: there are no sinks, no costs.
     """
 
@@ -92,6 +93,7 @@ class TaskGraph:
         results: ResultCache,
         record_class: type[TaskRecord] = TaskRecord,
         look_up_first: FirstLookUp | None = None,
+        variables_of: TaskVariables | None = None,
         hub: EventHub | None = None,
         spending: Spending | None = None,
     ) -> None:
@@ -129,7 +131,7 @@ class TaskGraph:
         self.finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         self._maker = RecordMaker(config, run_dir, self.executors, resolver, record_class, self._new_future)
         graph = (self.records, self._cancelled, self.executors, resolver)
-        self._launcher = TaskLauncher(*graph, results, look_up_first, self.keeper)
+        self._launcher = TaskLauncher(*graph, results, look_up_first, self.keeper, variables_of)
 
     # Submission
 
