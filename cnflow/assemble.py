@@ -221,6 +221,7 @@ def new_graph(
         spending=run.spending,
     )
     graph.first_task = graph.next_task = ledger.first_task
+    graph.run_id = ledger.run
     if hub is not None:
         begun = run_event(config, run_dir, ledger.run)
         hub.emit(begun)

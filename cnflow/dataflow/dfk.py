@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.dataflow.loop import TaskGraph
     from cnflow.dataflow.task_record import TaskRecord
+    from cnflow.ids import RunId
     from cnflow.interfaces import Executor
     from cnflow.model.status import ExecutorStatus, StagingTotals
     from cnflow.model.task import AppFunction, TaskState
@@ -133,6 +134,11 @@ class DataFlowKernel:
         if call_options is not NO_CALL_OPTIONS or holds_files(args, kwargs):
             return self._data.submit_with_files(app, args, kwargs, options, call_options)
         return self._graph.add_task(app, args, kwargs, options).future
+
+    @property
+    def run_id(self) -> RunId:
+        """Id of the run, unique among all runs, as in the database of monitoring."""
+        return self._graph.run_id
 
     @property
     def task_count(self) -> int:

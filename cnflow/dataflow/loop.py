@@ -46,7 +46,7 @@ from cnflow.dataflow.staging_table import StagingTable
 from cnflow.dataflow.state import TaskGraphState
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ExecutorClosedError
-from cnflow.ids import TaskId
+from cnflow.ids import RunId, TaskId
 from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState, title_of
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class TaskGraph:
         self.calls: Counter[str] = Counter()  # by app
         self.first_task = self.next_task = TaskId(0)
         """Ids of the first and the next task; those below the first belong to a driver whose run was taken over."""
+        self.run_id = RunId("")
+        """Id of the run, set by its maker."""
         self.is_closed = False
         self.hub, self._emit = hub, hub.emit if hub is not None else None
         resolver = RESOLVERS[config.dependency_resolver]

@@ -680,7 +680,7 @@ REPLACED = {
     "from parsl.executors.ipp_controller import Controller": "HighThroughputExecutor(image=...)",
     "from parsl.executors.base import ParslExecutor": "cnflow.interfaces.Executor",
     "from parsl.providers.provider_base import ExecutionProvider": "cnflow.interfaces.Provider",
-    "from parsl.monitoring.monitoring import MonitoringHub": "leave monitoring= out of the Config",
+    "from parsl.monitoring.visualization.app import cli_run": "run 'cnflow monitor'",
     "from parsl.dataflow.flow_control import FlowControl, FlowNoControl, Timer": "Config(strategy=...)",
     "from parsl.dataflow.strategy import Strategy": "set Config(strategy=...) to a name",
     "from parsl.data_provider.data_manager import DataManager": "cnflow.interfaces.Staging",

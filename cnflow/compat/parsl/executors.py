@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, SerializeAsAny
 
+from cnflow.compat.parsl.monitoring import HTEXRadio, RadioConfig
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.compat.parsl.providers import LocalProvider
 from cnflow.compat.parsl.resources import parse_specification
@@ -45,7 +46,9 @@ class ThreadPoolExecutor(_ParslExecutor, executors.ThreadPoolExecutor):
         "working_dir",
     )
     WITHOUT_EFFECT: ClassVar[Collection[str]] = ("managed",)
-    NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"remote_monitoring_radio": (None,)}
+
+    remote_monitoring_radio: RadioConfig | None = Field(default=None, exclude=True)
+    """Without effect: events take the connections that a run has anyway."""
 
 
 class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
@@ -69,11 +72,12 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
         "block_error_handler": (True, False),
         "interchange_launch_cmd": (None,),
         "launch_cmd": (None,),
-        "remote_monitoring_radio": (None,),
     }
 
     label: str = Field(default="HighThroughputExecutor", pattern=executors.LABEL)
     provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
+    remote_monitoring_radio: RadioConfig | None = Field(default_factory=HTEXRadio, exclude=True)
+    """Without effect: events take the connections that a run has anyway."""
 
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:

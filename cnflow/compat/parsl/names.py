@@ -47,6 +47,8 @@ _CONFIG = _from(f"{_OURS}.config", "Config")
 _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
 _LOADER = _from(f"{_OURS}.runs", "DataFlowKernelLoader")
 _LOGGERS = _from(f"{_OURS}.logs", "set_file_logger", "set_stream_logger")
+_HUB = _from(f"{_OURS}.monitoring", "MonitoringHub")
+_RADIO = f"{_OURS}.monitoring"
 _FILE = _from("cnflow.model.file", "File")
 _DATA_FUTURE = _from("cnflow.dataflow.futures.data_future", "DataFuture")
 _APP_FUTURE = _from("cnflow.dataflow.futures.app_future", "AppFuture")
@@ -134,6 +136,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         **_LOGGERS,
         **_EXECUTORS,
         **_RUN_CALLS,
+        **_HUB,
         **_from(f"{_OURS}.runs", "load"),
         **_from("cnflow", "AUTO_LOGNAME"),
         **_from(f"{_OURS}.version", __version__="VERSION"),
@@ -216,6 +219,26 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
+    "parsl.monitoring": _HUB,
+    "parsl.monitoring.monitoring": _HUB,
+    "parsl.monitoring.queries": {},
+    "parsl.monitoring.queries.pandas": _from(
+        f"{_OURS}.queries",
+        "app_counts_for_workflow",
+        "completion_times_for_workflow",
+        "nodes_for_workflow",
+        "resources_for_task",
+        "resources_for_workflow",
+        "status_for_workflow",
+        "tasks_for_workflow",
+        "tries_for_workflow",
+    ),
+    "parsl.monitoring.radios": {},
+    "parsl.monitoring.radios.base": _from(_RADIO, "RadioConfig"),
+    "parsl.monitoring.radios.filesystem": _from(_RADIO, "FilesystemRadio"),
+    "parsl.monitoring.radios.htex": _from(_RADIO, "HTEXRadio"),
+    "parsl.monitoring.radios.multiprocessing": _from(_RADIO, "MultiprocessingQueueRadio"),
+    "parsl.monitoring.radios.udp": _from(_RADIO, "UDPRadio"),
     "parsl.providers": {
         **_LOCAL,
         **_AD_HOC,
@@ -313,8 +336,8 @@ _NOT_COVERED: Mapping[str, str] = {
     "parsl.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
     "parsl.jobs": _INTERNAL,
     "parsl.logconfigs.base": "a log configuration of your own is a subclass of cnflow.logs.LogConfig",
-    "parsl.monitoring": f"{_NOT_YET}; leave monitoring= out of the Config",
-    "parsl.MonitoringHub": f"{_NOT_YET}; leave monitoring= out of the Config",
+    "parsl.monitoring": f"{_INTERNAL}; the database has Parsl's tables and columns",
+    "parsl.monitoring.visualization": "run 'cnflow monitor', also called parsl-visualize",
     "parsl.multiprocessing": _INTERNAL,
     "parsl.process_loggers": _INTERNAL,
     "parsl.providers.base": _PROVIDER,

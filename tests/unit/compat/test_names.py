@@ -33,8 +33,8 @@ def test_submodule_is_an_attribute_of_its_package():
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("from parsl import MonitoringHub", "parsl.MonitoringHub"),
-        ("import parsl.monitoring", "parsl.monitoring"),
+        ("from parsl import WorkQueueExecutor", "parsl.WorkQueueExecutor"),
+        ("import parsl.monitoring.visualization", "parsl.monitoring.visualization"),
         ("from parsl.executors import WorkQueueExecutor", "parsl.executors.WorkQueueExecutor"),
         ("from parsl.channels.base import Channel", "parsl.channels.base"),
     ],
