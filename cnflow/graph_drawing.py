@@ -123,7 +123,7 @@ def graph_of(records: Sequence[TaskRecord], grouping: Grouping = "") -> Graph:
     nodes = [
         GraphNode(
             id=group,
-            label=_label_of(first[group], tasks[first[group]], counts, grouping),
+            label=_label_of(first[group], tasks[first[group]], grouping),
             app=tasks[first[group]][0],
             states=dict(counts),
             task=first[group] if grouping == "none" else None,
@@ -151,12 +151,9 @@ def _group_of(task: int, app: str, state: str, grouping: str) -> str:
     return {"none": str(task), "app": app}.get(grouping, f"{app} {state}")
 
 
-def _label_of(task: int, named: tuple[str, str], counts: Counter[str], grouping: str) -> str:
+def _label_of(task: int, named: tuple[str, str], grouping: str) -> str:
     app, state = named
-    if grouping == "none":
-        return f"{app} {task}"
-    number = sum(counts.values())
-    return f"{app} x {number}" if grouping == "app" else f"{app} x {number} {state.replace('_', ' ')}"
+    return f"{app} {task}" if grouping == "none" else app if grouping == "app" else f"{app}: {state}"
 
 
 def svg_of(drawn: Graph) -> str:
@@ -193,7 +190,9 @@ def _box(node: GraphNode, place: tuple[float, float]) -> str:
     x, y = place
     colour = COLOURS.get(max(node.states, key=node.states.__getitem__, default=""), "#757575")
     words = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in node.states.items())
-    text = node.label if len(node.label) <= _LETTERS else f"{node.label[: _LETTERS - 1]}…"
+    number = "" if node.task is not None else f" x {sum(node.states.values())}"
+    label, room = node.label.replace("_", " "), _LETTERS - len(number)
+    text = (label if len(label) <= room else f"{label[: room - 1]}…") + number
     return (
         f'<g transform="translate({x:.0f} {y:.1f})"><title>{escape(f"{node.label}: {words}")}</title>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="5" fill="{colour}" fill-opacity="0.14" stroke="{colour}"/>'
@@ -204,11 +203,11 @@ def _box(node: GraphNode, place: tuple[float, float]) -> str:
 
 def _bar(states: Mapping[str, int]) -> str:
     """A part for each state along the lower edge."""
-    total, left, parts = sum(states.values()), 0.0, []
+    total, left, parts = sum(states.values()) or 1, 0.0, []
     room = WIDTH - 12
-    for state in sorted(states, key=[*COLOURS].index):
+    for state in sorted(states, key=list(COLOURS).index if states.keys() <= COLOURS.keys() else None):
         wide = room * states[state] / total
-        colour = COLOURS[state]
+        colour = COLOURS.get(state, "#757575")
         parts.append(
             f'<rect x="{6 + left:.1f}" y="{HEIGHT - 7}" width="{wide:.1f}" height="3" rx="1.5" fill="{colour}"/>'
         )

@@ -49,7 +49,7 @@ def test_groups_count_tasks_and_dependencies(run):
     assert texts(by_app.svg, "text") == ["doubled x 5", "added x 1"]
     assert "5 dependencies" in texts(by_app.svg, "title")
     by_state = cnflow.graph(grouping="app and state")
-    assert texts(by_state.svg, "text") == ["doubled x 4 done", "doubled x 1 failed", "added x 1 dependency fai…"]
+    assert texts(by_state.svg, "text") == ["doubled: done x 4", "doubled: failed x 1", "added: dependency fa… x 1"]
 
 
 def test_chain_within_one_app_is_an_edge_to_itself(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,9 +11,12 @@ from cnflow.config import monitoring
 from cnflow.config.base import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _NOT_NEEDED = ("client_address", "client_port_range", "hub_address", "hub_port", "hub_port_range", "logdir")
+
+_PATIENCE = 10.0
+"""Seconds in which the process that writes the database is started."""
 
 
 class MonitoringHub(ParslSettings, monitoring.MonitoringHub):
@@ -31,6 +35,30 @@ class MonitoringHub(ParslSettings, monitoring.MonitoringHub):
                     stacklevel=4,
                 )
         return super().translate(given)
+
+
+class LiveMonitoring:
+    """``dfk.monitoring``: the settings of the run's monitoring, and the process that writes the database.
+
+    Args:
+        settings: of the run.
+        sinks: that record its events.
+    """
+
+    def __init__(self, settings: monitoring.MonitoringHub, sinks: Iterable[object]) -> None:
+        self._settings = settings
+        self._writer: Any = next((sink.writer for sink in sinks if hasattr(sink, "writer")), None)
+
+    @property
+    def dbm_proc(self) -> Any:  # noqa: ANN401 - of the database's sink, whose packages may be missing
+        """The process that writes the database, with `pid` and ``is_alive()``; the run starts another if it ends."""
+        end = time.monotonic() + _PATIENCE
+        while self._writer is not None and self._writer.pid is None and time.monotonic() < end:
+            time.sleep(0.05)  # the first event starts it
+        return self._writer
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a setting
+        return getattr(self._settings, name)
 
 
 class RadioConfig(Settings):

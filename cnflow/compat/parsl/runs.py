@@ -9,6 +9,7 @@ from cnflow import config as config_module
 from cnflow.compat.parsl.config import Config
 from cnflow.compat.parsl.errors import InvalidResourceSpecification
 from cnflow.compat.parsl.memo import USE_CACHE, BasicMemoizer, Memoizer
+from cnflow.compat.parsl.monitoring import LiveMonitoring
 from cnflow.compat.parsl.resources import pop_resources
 from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.compat.parsl.task_record import ParslTaskRecord
@@ -45,6 +46,14 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         self.memoizer.dfk = self
         assemble.start(self)
         self.run_dir = str(self.run_dir)  # type: ignore[assignment]  # text in Parsl: scripts append to it
+
+    @property
+    def monitoring(self) -> LiveMonitoring | None:
+        """Monitoring of this run; None where there is none."""
+        settings, hub = self.config.monitoring, self._graph.hub
+        if settings is None or hub is None:
+            return None
+        return LiveMonitoring(settings, hub._sinks)  # noqa: SLF001 - nobody else asks for them
 
     def _ask_memoizer(self, record: TaskRecord) -> CacheDecision | None:
         """Return the memoizer's decision on the task of *record*; None leaves it to cnflow's own cache."""

@@ -88,3 +88,29 @@ def test_queries_ask_for_one_run_and_quote_its_id(monkeypatch):
         assert queries.completion_times_for_workflow("o'b", db) == [(3, "f", None)]
         assert queries.resources_for_task("a", 2, db) == [("a", 2)]
     db.close()
+
+
+def test_run_of_parsl_shows_its_settings_and_its_writer():
+    class Writer:
+        pid = None
+
+        def is_alive(self):
+            return True
+
+    class Sink:
+        writer = Writer()
+
+    live = module("cnflow.compat.parsl.monitoring").LiveMonitoring(
+        module("parsl.monitoring").MonitoringHub(workflow_name="digits"), [object(), Sink()]
+    )
+    Sink.writer.pid = 7
+    assert live.dbm_proc.pid == 7
+    assert live.workflow_name == "digits"
+    with pytest.raises(AttributeError):
+        live.nothing  # noqa: B018 - the access is what is tested
+
+
+def test_run_without_monitoring_has_none(tmp_path):
+    parsl = module("parsl")
+    with parsl.load(module("parsl.config").Config(run_dir=str(tmp_path))) as dfk:
+        assert dfk.monitoring is None
