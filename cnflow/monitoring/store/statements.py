@@ -192,6 +192,12 @@ def values_of(
 
 def as_json(statement: Statement, values: Iterable[tuple[object, ...]]) -> str:
     """Return rows as one JSON text, without NUL, which PostgreSQL's texts cannot hold."""
-    columns = statement.columns
-    text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in values]).decode()
-    return text.replace("\\u0000", "�") if "\\u0000" in text else text
+    rows = [dict(zip(statement.columns, row, strict=True)) for row in values]
+    text = msgspec.json.encode(rows)
+    if b"\\u0000" in text:
+        text = msgspec.json.encode([{name: _without_nul(value) for name, value in row.items()} for row in rows])
+    return text.decode()
+
+
+def _without_nul(value: object) -> object:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
