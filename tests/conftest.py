@@ -274,6 +274,12 @@ def _no_nginx():
     return f"No {' and '.join(lacking)}. Run: tests/services/nginx/up" if lacking else ""
 
 
+def _no_postgres():
+    if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        return "No PostgreSQL. Run: tests/services/postgres/up"
+    return ""
+
+
 def _no_rsync():
     return _no_sshd() or ("" if shutil.which("rsync") else "No rsync. Run: tests/services/sshd/up")
 
@@ -442,6 +448,7 @@ _MISSING = {
     "nginx": _no_nginx,
     "parallel": _no_parallel,
     "podman": _no_podman,
+    "postgres": _no_postgres,
     "pythons": _no_pythons,
     "registry": _no_registry,
     "root": _no_root,

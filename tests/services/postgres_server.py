@@ -33,7 +33,9 @@ class PostgresServer:
             shutil.chown(folder, self._user)
         secret = folder / "password"
         secret.write_text(PASSWORD)
-        self._call("initdb", "-D", self.data, "-U", "ann", "--pwfile", secret, "-A", "scram-sha-256", "-E", "UTF8", "-N")
+        self._call(
+            "initdb", "-D", self.data, "-U", "ann", "--pwfile", secret, "-A", "scram-sha-256", "-E", "UTF8", "-N"
+        )
         self.url = f"postgresql://ann:{PASSWORD}@127.0.0.1:{self.port}/postgres"
 
     def start(self):

@@ -204,18 +204,16 @@ class Store:
         return status.st_dev, status.st_ino
 
     def _write_rows(self, name: str, rows: dict[Key, Row]) -> None:
-        defaults: Row = {**statements.defaults_of(name), "run_id": self._run}
         for changed, items in statements.groups(rows).items():
-            self._execute(name, statements.upsert(name, changed, self._dialect), items, defaults)
+            self._execute(statements.upsert(name, changed, self._dialect), items)
 
     def _update_rows(self, name: str, rows: dict[Key, Row]) -> None:
         for changed, items in statements.groups(rows).items():
             if changed:
-                self._execute(name, statements.update(name, changed, self._dialect), items, {"run_id": self._run})
+                self._execute(statements.update(name, changed, self._dialect), items)
 
-    def _execute(self, name: str, statement: statements.Statement, items: list[tuple[Key, Row]], defaults: Row) -> None:
-        keys = statements.key_columns(statements.table_named(name))
-        values = statements.values_of(statement, keys, items, defaults, self._clock)
+    def _execute(self, statement: statements.Statement, items: list[tuple[Key, Row]]) -> None:
+        values = statements.values_of(statement, self._run, items, self._clock)
         if self._dialect == "sqlite":
             self._connection.exec_driver_sql(statement.sql, list(values))
         else:

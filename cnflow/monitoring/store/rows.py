@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cnflow.model import events as ev
-from cnflow.monitoring.store import failures, node_rows
+from cnflow.monitoring.store import failures, node_rows, packed_rows
 from cnflow.monitoring.store.changes import Changes
 from cnflow.monitoring.store.values import known, text_or_none
 
@@ -65,6 +65,8 @@ class RowMaker:
         self._handlers: dict[type, Callable[[AnyEvent, int], None]] = {
             ev.RunEvent: self._on_run,
             ev.SubmittedEvent: self._on_submitted,
+            ev.SubmittedTasks: packed_rows.on_submitted(self.changes),
+            ev.DoneTasks: packed_rows.on_done(self.changes, memory),
             ev.TaskEvent: self._on_task,
             ev.FailureEvent: self._on_failure,
             ev.FileEvent: self._on_file,

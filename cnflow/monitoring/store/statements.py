@@ -38,15 +38,23 @@ _LATEST = 253402300799.0
 """End of the year 9999: the last that a clock may say."""
 
 
+_DEFAULTS: Mapping[type, object] = {Boolean: False, Integer: 0, BigInteger: 0, Float: 0.0, DateTime: 0.0}
+"""Values that stand in columns which must have one, until it is known; of others, an empty text."""
+
 _MICROSECONDS = 1_000_000
 _SECONDS_KEPT = 100_000
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """One statement, with the columns whose values it takes, in their order."""
+    """One statement, and what its values are: those of the key, of the columns that change, and defaults."""
 
     sql: str
     columns: tuple[str, ...]
+    changed: tuple[str, ...]
+    defaults: tuple[object, ...]
+    """After those of the changed columns."""
+
+    is_key_first: bool
     times: tuple[int, ...]
     """Positions of the columns that are times."""
 
@@ -67,15 +75,16 @@ def upsert(name: str, changed: frozenset[str], dialect: str) -> Statement:
     table = table_named(name)
     keys = ("run_id", *key_columns(table))
     needed = [column.name for column in table.columns if not column.nullable and column.name not in {*keys, *changed}]
-    columns = (*keys, *sorted(changed), *needed)
+    values = tuple(sorted(changed))
+    columns = (*keys, *values, *needed)
     assigned = [_assignment(name, column) for column in sorted(changed - FIRST_ONLY.get(name, frozenset()))]
     listed = ", ".join(map(_quoted, columns))
     action = f"DO UPDATE SET {', '.join(assigned)}" if assigned else "DO NOTHING"
     source = _source(table, columns, dialect)
     conflict = ", ".join(map(_quoted, keys))
-    return _statement(
-        table, columns, f"INSERT INTO {_quoted(name)} ({listed}) {source} ON CONFLICT ({conflict}) {action}"
-    )
+    sql = f"INSERT INTO {_quoted(name)} ({listed}) {source} ON CONFLICT ({conflict}) {action}"
+    defaults = tuple(_DEFAULTS.get(type(table.c[column].type), "") for column in needed)
+    return Statement(sql, columns, values, defaults, True, _times(table, columns))
 
 
 @lru_cache(maxsize=512)
@@ -84,21 +93,20 @@ def update(name: str, changed: frozenset[str], dialect: str) -> Statement:
     table = table_named(name)
     keys = ("run_id", *key_columns(table))
     values = tuple(sorted(changed))
+    columns = (*values, *keys)
     if dialect == "sqlite":
         assigned = ", ".join(f"{_quoted(column)} = ?" for column in values)
         where = " AND ".join(f"{_quoted(column)} = ?" for column in keys)
-        return _statement(table, (*values, *keys), f"UPDATE {_quoted(name)} SET {assigned} WHERE {where}")
-    assigned = ", ".join(f"{_quoted(column)} = r.{_quoted(column)}" for column in values)
-    where = " AND ".join(f"{_quoted(name)}.{_quoted(column)} = r.{_quoted(column)}" for column in keys)
-    columns = (*values, *keys)
-    return _statement(
-        table, columns, f"UPDATE {_quoted(name)} SET {assigned} FROM {_records(table, columns)} WHERE {where}"
-    )
+        sql = f"UPDATE {_quoted(name)} SET {assigned} WHERE {where}"
+    else:
+        assigned = ", ".join(f"{_quoted(column)} = r.{_quoted(column)}" for column in values)
+        where = " AND ".join(f"{_quoted(name)}.{_quoted(column)} = r.{_quoted(column)}" for column in keys)
+        sql = f"UPDATE {_quoted(name)} SET {assigned} FROM {_records(table, columns)} WHERE {where}"
+    return Statement(sql, columns, values, (), False, _times(table, columns))
 
 
-def _statement(table: Table, columns: tuple[str, ...], sql: str) -> Statement:
-    times = tuple(n for n, column in enumerate(columns) if isinstance(table.c[column].type, DateTime))
-    return Statement(sql, columns, times)
+def _times(table: Table, columns: Sequence[str]) -> tuple[int, ...]:
+    return tuple(n for n, column in enumerate(columns) if isinstance(table.c[column].type, DateTime))
 
 
 def _assignment(table: str, column: str) -> str:
@@ -134,15 +142,6 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-_DEFAULTS: Mapping[type, object] = {Boolean: False, Integer: 0, BigInteger: 0, Float: 0.0, DateTime: 0.0}
-
-
-def defaults_of(name: str) -> dict[str, object]:
-    """Return the values that stand in columns which must have one, until it is known."""
-    needed = (column for column in table_named(name).columns if not column.nullable)
-    return {column.name: _DEFAULTS.get(type(column.type), "") for column in needed}
-
-
 class Clock:
     """Writes times as SQLite keeps them and PostgreSQL reads them: ``2026-11-26 21:00:00.123456``, UTC."""
 
@@ -176,13 +175,14 @@ def groups(rows: Mapping[Key, Row]) -> dict[frozenset[str], list[tuple[Key, Row]
 
 
 def values_of(
-    statement: Statement, keys: Sequence[str], items: Iterable[tuple[Key, Row]], defaults: Row, clock: Clock
+    statement: Statement, run: str, items: Iterable[tuple[Key, Row]], clock: Clock
 ) -> Iterator[tuple[object, ...]]:
-    """Return the values of rows in the order of the statement's columns; *defaults* has `run_id`, too."""
-    columns, times, text_of = statement.columns, statement.times, clock.text_of
+    """Return the values of rows of *run*, in the order of the statement's columns."""
+    changed, defaults, times, text_of = statement.changed, statement.defaults, statement.times, clock.text_of
+    is_key_first = statement.is_key_first
     for key, row in items:
-        full = {**defaults, **row, **dict(zip(keys, key, strict=True))}
-        values = [full[column] for column in columns]
+        new = [row[name] for name in changed]
+        values = [run, *key, *new, *defaults] if is_key_first else [*new, run, *key]
         for n in times:
             moment = values[n]
             if moment is not None:
