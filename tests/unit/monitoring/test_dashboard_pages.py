@@ -274,3 +274,15 @@ def test_files_go_on_after_the_last_task(client: Client, reader: FakeReader) -> 
     page = client.get("/runs/6f0e/files?text=x&after=12").text
     assert reader.asked == {"text": "x", "limit": 200, "after": 12}
     assert "text=x&amp;after=199" in page
+
+
+def test_task_of_a_crashed_run_does_not_go_on(client: Client, reader: FakeReader) -> None:
+    reader.details[7] = a_detail(
+        a_task(state="running", ended=None, submitted=BEGAN),
+        tries=[a_try(state="running", running=BEGAN, ended=None)],
+        statuses=[
+            views.StatusView(number=0, state="running", time=BEGAN),
+            views.StatusView(number=0, state="staging_out", time=BEGAN + 4),
+        ],
+    )
+    assert "<title>running: 4.0 s</title>" in client.get("/runs/4c/tasks/7").text

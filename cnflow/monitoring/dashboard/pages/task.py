@@ -33,7 +33,7 @@ def task(request: Request) -> Response:
     """Show a task."""
     run = run_of(request)
     detail = _detail(request, run)
-    now = time.time()
+    now = _until(run, detail)
     failed = [each for each in detail.tries if each.error or each.error_type]
     return page(
         request,
@@ -44,7 +44,7 @@ def task(request: Request) -> Response:
         timeline=timeline(detail, now),
         failed=failed[::-1],
         streams=_streams(detail),
-        is_final=is_final(detail.task.state),
+        is_final=is_final(detail.task.state) or run.state != "running",
         is_live=_is_live(request, run),
         waits_for=_first_links(detail.depends),
         needed_by=_first_links(detail.needed_by),
@@ -98,6 +98,13 @@ def note(detail: views.TaskDetail, run: views.RunView, found: list[outputs.Sourc
     if not found and detail.tries:
         return "It has no log of its own: a task in a thread of the driver prints where the driver does."
     return ""
+
+
+def _until(run: views.RunView, detail: views.TaskDetail) -> float:
+    """Return the time up to which an unfinished task is drawn: no longer than its run went on."""
+    if run.state == "running":
+        return time.time()
+    return run.ended or max((each.time for each in detail.statuses), default=run.began)
 
 
 def _is_live(request: Request, run: views.RunView) -> bool:
