@@ -47,6 +47,16 @@ class _Memory(ctypes.Structure):
     _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
 
 
+class _MemoryWithReserve(ctypes.Structure):
+    _fields_ = [
+        ("version", ctypes.c_uint),
+        ("total", ctypes.c_ulonglong),
+        ("reserved", ctypes.c_ulonglong),
+        ("free", ctypes.c_ulonglong),
+        ("used", ctypes.c_ulonglong),
+    ]
+
+
 class _Utilization(ctypes.Structure):
     _fields_ = [("gpu", ctypes.c_uint), ("memory", ctypes.c_uint)]
 
@@ -91,11 +101,16 @@ class Nvml:
         return handle, name.value.decode(errors="replace")
 
     def _used(self, device: ctypes.c_void_p) -> int:
-        memory = _Memory()
+        memory = _MemoryWithReserve(version=ctypes.sizeof(_MemoryWithReserve) | 2 << 24)  # NVML_STRUCT_VERSION
+        older = _Memory()  # counts what the driver keeps for itself as used
         try:
-            self._call("nvmlDeviceGetMemoryInfo", device, ctypes.byref(memory))
+            self._call("nvmlDeviceGetMemoryInfo_v2", device, ctypes.byref(memory))
         except NvmlError:
-            return -1
+            try:
+                self._call("nvmlDeviceGetMemoryInfo", device, ctypes.byref(older))
+            except NvmlError:
+                return -1
+            return int(older.used)
         return int(memory.used)
 
     def _percent(self, device: ctypes.c_void_p) -> float:
