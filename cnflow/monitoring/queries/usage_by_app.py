@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from cnflow.monitoring.queries import views
+from cnflow.monitoring.queries.advice import Measured, advise
 from cnflow.monitoring.store import schema
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def usage(connection: Connection, run_id: str) -> list[views.Usage]:
     by_app: dict[str, list[Row[Any]]] = {}
     for row in _rows(connection, run_id):
         by_app.setdefault(row.task_func_name, []).append(row)
-    return [_usage(app, rows) for app, rows in sorted(by_app.items())]
+    return [_usage(app, rows, _gpu_percent(connection, run_id, rows)) for app, rows in sorted(by_app.items())]
 
 
 def _rows(connection: Connection, run_id: str) -> list[Row[Any]]:
@@ -39,12 +40,14 @@ def _rows(connection: Connection, run_id: str) -> list[Row[Any]]:
     joined = schema.task.join(schema.attempt, (tries.run_id == tasks.run_id) & (tries.task_id == tasks.task_id))
     wanted = (
         select(
+            tasks.task_id,
             tasks.task_func_name,
             tasks.task_resources,
             tasks.task_run_seconds,
             tries.cpu_seconds,
             tries.peak_rss_bytes,
             tries.gpu_peak_bytes,
+            tries.signal,
         )
         .select_from(joined)
         .where(tasks.run_id == run_id, tries.task_try_time_returned.is_not(None))
@@ -57,23 +60,42 @@ def _rows(connection: Connection, run_id: str) -> list[Row[Any]]:
     return found
 
 
-def _usage(app: str, rows: Sequence[Row[Any]]) -> views.Usage:
+def _gpu_percent(connection: Connection, run_id: str, rows: Sequence[Row[Any]]) -> float | None:
+    """Mean use of the devices of those tries that had one, while they ran."""
+    ids = sorted({row.task_id for row in rows if row.gpu_peak_bytes is not None})[:_CHUNK]
+    samples = schema.resource.c
+    mean = select(func.avg(samples.gpu_percent)).where(samples.run_id == run_id, samples.task_id.in_(ids))
+    return connection.execute(mean).scalar() if ids else None
+
+
+def _usage(app: str, rows: Sequence[Row[Any]], gpu_percent: float | None) -> views.Usage:
     asked = _asked(rows)
-    seconds = sum(row.task_run_seconds or 0.0 for row in rows if row.cpu_seconds is not None)
-    cpu = [row.cpu_seconds for row in rows if row.cpu_seconds is not None]
+    measured = [row for row in rows if row.cpu_seconds is not None]
+    seconds = sum(row.task_run_seconds or 0.0 for row in measured)
     peaks = sorted(row.peak_rss_bytes for row in rows if row.peak_rss_bytes is not None)
     cores, memory, gpus = (asked.get(name) for name in ("cores", "memory", "gpus"))
+    use = Measured(
+        tasks=len(measured),
+        out_of_memory=sum(row.signal == "OOM" for row in rows),
+        asked_cores=cores,
+        used_cores=sum(row.cpu_seconds for row in measured) / seconds if seconds else None,
+        mean_seconds=seconds / len(measured) if measured else None,
+        asked_memory=None if memory is None else int(memory),
+        peak_memory=peaks[-1] if peaks else None,
+        gpus=gpus,
+        gpu_percent=gpu_percent,
+    )
     return views.Usage(
         app=app,
         tasks=len(rows),
-        asked_cores=cores,
-        used_cores=sum(cpu) / seconds if cpu and seconds else None,
-        asked_memory_bytes=None if memory is None else int(memory),
-        peak_memory_bytes=peaks[-1] if peaks else None,
+        asked_cores=use.asked_cores,
+        used_cores=use.used_cores,
+        asked_memory_bytes=use.asked_memory,
+        peak_memory_bytes=use.peak_memory,
         median_peak_bytes=int(statistics.median(peaks)) if peaks else None,
         gpus=gpus,
-        gpu_percent=None,
-        advice="",
+        gpu_percent=gpu_percent,
+        advice=advise(use),
     )
 
 
