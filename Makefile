@@ -137,6 +137,10 @@ bench-short: venv ## The same with the floor and Python's pool alone, in a minut
 scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted", or --decisions for its state alone)
 	@.venv/bin/python -m benchmarks.scale $(ARGS)
 
+.PHONY: bench-monitoring
+bench-monitoring: venv ## Measure runs with and without monitoring, and compare every row of a million tasks (ARGS="--tasks N --noops N")
+	@.venv/bin/python -m benchmarks.monitoring $(ARGS)
+
 .PHONY: bench-sites
 bench-sites: venv ## Measure runs through ssh and Slurm, which tests/services/{slurm,sshd}/up start (ARGS="--image F.sif --tasks N")
 	@.venv/bin/python -m benchmarks.sites $(ARGS)

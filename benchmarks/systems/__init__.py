@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 FLOOR = "floor"
 HTEX = "cnflow HTEX"
 ENCRYPTED = "cnflow HTEX encrypted"
+MONITORED = "cnflow HTEX monitored"
 DOCKER = "cnflow HTEX Docker"
 THREADS = "cnflow threads"
 POOL = "ProcessPoolExecutor"
@@ -33,6 +34,7 @@ SYSTEMS = {
     FLOOR: Entry("floor:Floor", ""),
     HTEX: Entry("cnflow:HighThroughput", "cnflow"),
     ENCRYPTED: Entry("cnflow:Encrypted", "cnflow"),
+    MONITORED: Entry("cnflow:Monitored", "cnflow"),
     DOCKER: Entry("cnflow:Docker", "cnflow"),
     THREADS: Entry("cnflow:Threads", "cnflow"),
     POOL: Entry("process_pool:ProcessPool", "concurrent.futures.process"),

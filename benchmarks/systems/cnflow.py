@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import cnflow
 from benchmarks.systems.base import WORKERS, Submit, System
 from cnflow.addresses import addresses_of_this_machine, is_loopback
+from cnflow.config import MonitoringHub
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cnflow.config.executors import ExecutorSettings
 
@@ -23,13 +24,17 @@ IMAGE = os.environ.get("BENCH_IMAGE", "app1:0.1")
 
 
 class _Cnflow(System):
+    options: Mapping[str, Any] = {}
+    """Further options of the configuration."""
+
     def settings(self) -> ExecutorSettings:
         """Settings of the executor."""
         raise NotImplementedError
 
     def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
-        self._run = cnflow.load(cnflow.Config(executors=[self.settings()], run_dir=self._folder.name))
+        config = cnflow.Config(executors=[self.settings()], run_dir=self._folder.name, **self.options)
+        self._run = cnflow.load(config)
 
     def app(self, function: Callable[..., Any]) -> Submit:
         return cnflow.python_app(function)
@@ -61,6 +66,12 @@ class Encrypted(_Cnflow):
     @staticmethod
     def _address() -> str:
         return next((address for address in addresses_of_this_machine() if not is_loopback(address)), "")
+
+
+class Monitored(HighThroughput):
+    """The same as plain processes, with each event in a database."""
+
+    options: Mapping[str, Any] = {"monitoring": MonitoringHub()}
 
 
 class Docker(_Cnflow):

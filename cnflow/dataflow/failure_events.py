@@ -37,12 +37,14 @@ def failure_event(record: TaskRecord, attempt: int, *, is_retried: bool) -> Fail
     origin = origin_of(record.future)
     place = origin.place
     code, name = exit_of(error)
+    kind = error.type_name if isinstance(error, RemoteError) else type(error).__name__
+    words = mask_url(record.failures[-1] if record.failures else describe_safely(error))
     return FailureEvent(
         time=time.time(),
         task=record.future.tid,
         attempt=attempt,
-        error_type=error.type_name if isinstance(error, RemoteError) else type(error).__name__,
-        message=_ends(mask_url(record.failures[-1] if record.failures else describe_safely(error)), _LONGEST_TEXT),
+        error_type=kind,
+        message=_ends(words.removeprefix(f"{kind}: "), _LONGEST_TEXT),
         is_retried=is_retried,
         traceback=_ends(mask_url(traceback_of(error)), LONGEST),
         stderr_tail=_ends(_stderr_of(error), _LONGEST_TEXT),

@@ -54,8 +54,10 @@ def test_event_has_place_and_end_and_is_bounded():
     error = BashExitFailure("f", 2, "cmd https://a:b@host/", "last words")
     error.__cause__ = TaskTraceback("x" * 3 * LONGEST)
     future._ended = 1.0
-    event = failure_event(SimpleNamespace(error=error, future=future, failures=["E: m"]), 1, is_retried=True)
+    event = failure_event(
+        SimpleNamespace(error=error, future=future, failures=["BashExitFailure: m"]), 1, is_retried=True
+    )
     assert (event.task, event.attempt, event.exit_code, event.stderr_tail) == (7, 1, 2, "last words")
     assert (event.host, event.block, event.worker, event.started, event.ended) == ("n1", "2", 3, 7.5, 9.0)
-    assert (event.message, event.error_type) == ("E: m", "BashExitFailure")
+    assert (event.message, event.error_type) == ("m", "BashExitFailure")
     assert len(event.traceback) <= LONGEST
