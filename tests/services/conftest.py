@@ -153,3 +153,40 @@ def podman_configuration(monkeypatch):
     configuration = Path(PODMAN.removeprefix("unix://")).with_name("podman.conf")
     if configuration.is_file():
         monkeypatch.setenv("CONTAINERS_CONF", str(configuration))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's Chromium, driven by Playwright. Of a module: Playwright's loop would be in the way of other tests'."""
+    from tests.services.dashboard_browser import started_chromium
+
+    with started_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    """Address and database of a dashboard of three runs: 10,000 tasks, 60 tasks, and one that goes on."""
+    from tests.services.dashboard_browser import made_database, served
+
+    database = made_database(tmp_path_factory.mktemp("dashboard"))
+    with served(database) as address:
+        yield address, database
+
+
+@pytest.fixture
+def visit(chromium, dashboard):
+    """Opens tabs: ``visit(**settings)``; fails the test when one of them has met a fault."""
+    from tests.services.dashboard_browser import Visitor
+
+    visitors = []
+
+    def opened(**settings):
+        visitors.append(Visitor(chromium, dashboard[0], **settings))
+        return visitors[-1]
+
+    yield opened
+    faults = [fault for visitor in visitors for fault in visitor.faults]
+    for visitor in visitors:
+        visitor.close()
+    assert not faults

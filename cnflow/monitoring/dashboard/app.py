@@ -50,6 +50,7 @@ _PAGES = {
     "/runs/{run}/workers": "workers:workers",
     "/runs/{run}/blocks": "blocks:blocks",
     "/runs/{run}/blocks/{executor}/{block}/log": "blocks:log",
+    "/runs/{run}/blocks/{executor}/{block}": "blocks:block",
     "/runs/{run}/nodes": "nodes:nodes",
     "/runs/{run}/nodes/{manager}": "nodes:node",
     "/runs/{run}/efficiency": "efficiency:efficiency",

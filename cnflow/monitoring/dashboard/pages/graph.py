@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_NODES = 10_000
 """Tasks that are drawn one by one; more are drawn by app."""
 
-GROUPINGS = (("", "automatic"), ("none", "none: each task"), ("app", "app"), ("app and state", "app and state"))
+GROUPINGS = (("", "automatic"), ("none", "each task"), ("app", "app"), ("app and state", "app and state"))
 """Values of the parameter `group`, and their words."""
 
 _KEPT = 8

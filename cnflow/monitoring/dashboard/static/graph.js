@@ -181,7 +181,8 @@
     if (data.edges.length > 3 * MANY_EDGES) { paper.lineTo(endX, toY); return; }
     const bend = endX > startX ? Math.max((endX - startX) * 0.45, 12 * view.scale) : 60 * view.scale; // back: to the next line, or a cycle
     const columns = Math.abs(data.x[to] - data.x[from]) / data.width; // past the nodes of columns between
-    const rise = columns > 1.5 && data.has_boxes ? data.height * view.scale * 0.45 * Math.min(columns, 4) : 0;
+    const isBack = endX < startX;
+    const rise = data.has_boxes && (isBack || columns > 1.5) ? data.height * view.scale * (isBack ? 0.8 : 0.45) * Math.min(columns, 4) : 0;
     paper.bezierCurveTo(startX + bend, fromY - rise, endX - bend, toY - rise, endX, toY);
   };
   const edges = (wide, high) => {
