@@ -70,6 +70,10 @@ test-clouds: venv ## Run the tests of clouds, those that `make test` leaves out,
 test-collector: venv ## Build a collector of OpenTelemetry (minutes, the first time) and run the tests that send traces to it
 	tests/services/collector/up
 	.venv/bin/pytest -n 0 -m collector tests/services/test_open_telemetry.py
+.PHONY: screenshots
+screenshots: venv ## Take pictures of the dashboard's pages, light, dark and on a phone, into dist/screenshots (after tests/services/chromium/up)
+	CNFLOW_SCREENSHOTS=$(CURDIR)/dist/screenshots .venv/bin/pytest -n 2 --dist loadgroup -m chromium tests/services
+	@ls dist/screenshots
 
 .PHONY: test-kubernetes
 test-kubernetes: venv ## Run the tests of the cluster that tests/services/kubernetes/up starts
