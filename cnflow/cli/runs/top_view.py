@@ -93,12 +93,13 @@ class Progress(NamedTuple):
     settled: int
     elapsed: float | None
     rate: float | None
+    is_over: bool = False
 
     @property
     def left(self) -> float | None:
         """Seconds until all tasks that are known are final, at the rate of now; None where that cannot be told."""
         is_early = self.elapsed is not None and self.elapsed < _ESTIMATE_FROM
-        if not self.rate or is_early or self.settled == self.total:
+        if not self.rate or is_early or self.is_over or self.settled == self.total:
             return None
         return (self.total - self.settled) / self.rate
 
@@ -111,7 +112,7 @@ def progress_of(overview: Overview, rate: float | None, now: float) -> Progress:
     elapsed = None if overview.began is None or end is None else max(0.0, end - overview.began)
     if overview.state != "running":
         rate = settled / elapsed if elapsed else None
-    return Progress(total, settled, elapsed, rate)
+    return Progress(total, settled, elapsed, rate, overview.state != "running")
 
 
 def picture(overview: Overview, rates: Rates, *, now: float, height: int = 0) -> RenderableType:

@@ -66,7 +66,7 @@ def test_picture_shows_run_states_apps_blocks_and_errors():
 
 
 def test_picture_of_an_ended_run_has_its_mean_rate():
-    ended = msgspec.structs.replace(OVERVIEW, state="ended", ended=1071.3, states={"done": 713})
+    ended = msgspec.structs.replace(OVERVIEW, state="ended", ended=1071.3, states={"done": 713, "waiting": 2})
     assert progress_of(ended, None, 5000.0).rate == pytest.approx(10.0)
     assert "left" not in text_of(ended)
 
