@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnflow.monitoring.dashboard.formats import seconds, state_label
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -91,9 +93,9 @@ def timeline(detail: views.TaskDetail, now: float) -> Timeline | None:
         if is_final(state) or end < this.time:
             continue
         left, width = _LEFT + (this.time - began) * scale, max(_LEAST, (end - this.time) * scale)
-        lanes.setdefault(this.number, []).append(
-            Span(state, round(left, 1), round(min(width, _WIDTH - left), 1), f"{_brief(end - this.time)}")
-        )
+        title = f"{state_label(this.state)}: {seconds(end - this.time)}"
+        span = Span(state, round(left, 1), round(min(width, _WIDTH - left), 1), title)
+        lanes.setdefault(this.number, []).append(span)
     ticks = [(round(_LEFT + (_WIDTH - _LEFT) * part / 4, 1), length * part / 4) for part in range(5)]
     return Timeline([Lane(f"try {number}", spans) for number, spans in sorted(lanes.items())], ticks)
 
@@ -109,7 +111,3 @@ _DRAWN = {
     "joining": "running",
 }
 """State whose colour shows a status of Parsl's name."""
-
-
-def _brief(length: float) -> str:
-    return f"{length * 1000:.0f} ms" if length < 1 else f"{length:.1f} s"
