@@ -60,6 +60,10 @@
   const exchange = (fresh) => {
     for (const old of all("[data-live][id]")) {
       const next = fresh.getElementById(old.id);
+      if (old.dataset.text) { // its text is fetched apart
+        if (next) fetchText(old); else old.closest("[data-box]").remove();
+        continue;
+      }
       if (!next || next.outerHTML === old.dataset.shown || old.contains(document.getSelection()?.anchorNode) && !document.getSelection().isCollapsed) continue;
       const focused = old.contains(document.activeElement) ? document.activeElement : null;
       const key = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href") && `a[href="${CSS.escape(focused.getAttribute("href"))}"]`);
@@ -247,6 +251,7 @@
     compareButton();
   };
   prepare(document);
+  if (document.body.dataset.liveUrl) setInterval(() => { if (!document.hidden) all("[data-text]").forEach(fetchText); }, 3000);
   document.addEventListener("change", (event) => {
     if (event.target.matches('input[name="run"]')) compareButton();
     const form = event.target.closest("form.filters");
