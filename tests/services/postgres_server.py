@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 PASSWORD = "s3cret"
@@ -27,9 +28,6 @@ class PostgresServer:
         self._user = None
         if os.getuid() == 0:  # which PostgreSQL refuses
             self._user = pwd.getpwnam("postgres").pw_name
-            for each in (folder, *folder.parents):
-                if each.stat().st_uid == 0 and not each.stat().st_mode & 0o001:
-                    each.chmod(each.stat().st_mode | 0o011)
             shutil.chown(folder, self._user)
         secret = folder / "password"
         secret.write_text(PASSWORD)
@@ -40,7 +38,11 @@ class PostgresServer:
 
     def start(self):
         options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories="
-        self._call("pg_ctl", "start", "-w", "-D", self.data, "-l", self.data / "log", "-o", options)
+        for _ in range(20):  # what was killed may hold its memory for a moment
+            if self._call("pg_ctl", "start", "-w", "-D", self.data, "-l", self.data / "log", "-o", options) == 0:
+                return
+            time.sleep(0.5)
+        raise AssertionError((self.data / "log").read_text())
 
     def kill(self):
         """End it as `kill -9` does, with all its processes."""
@@ -50,10 +52,17 @@ class PostgresServer:
             os.kill(each, signal.SIGKILL)
 
     def stop(self):
-        self._call("pg_ctl", "stop", "-m", "immediate", "-D", self.data, check=False)
+        self._call("pg_ctl", "stop", "-m", "immediate", "-D", self.data)
 
-    def _call(self, name, *arguments, check=True):
+    def _call(self, name, *arguments):
         argv = [str(binaries() / name), *map(str, arguments)]
-        subprocess.run(
-            argv, check=check, user=self._user, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, cwd="/"
-        )
+        return subprocess.run(
+            argv,
+            check=False,
+            user=self._user,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            cwd="/",
+        ).returncode

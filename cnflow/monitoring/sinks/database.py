@@ -179,6 +179,8 @@ class WriterProcess:
                 self.pid,
                 self._run_dir / LOG,
             )
+            assert self._process is not None
+            self._process.returncode = 0  # for Popen, which warns of children that are left
 
     def _hurry(self) -> None:
         """Put a writer in the place of the one that is nice, which no process can take back."""

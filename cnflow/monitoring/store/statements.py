@@ -150,7 +150,8 @@ class Clock:
 
     def text_of(self, moment: float) -> str:
         """Return *moment* as text; one that no calendar has is the nearest that one has."""
-        moment = min(max(moment, 0.0), _LATEST) if moment == moment else 0.0  # noqa: PLR0124 - NaN
+        if not 0.0 <= moment <= _LATEST:
+            moment = _LATEST if moment > _LATEST else 0.0
         whole = int(moment)
         micro = round((moment - whole) * _MICROSECONDS)
         if micro == _MICROSECONDS:

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PART = 4 * 2**20
-"""Bytes of the journal in one transaction: about 30,000 events."""
+_PART = 2**20
+"""Bytes of the journal in one transaction: about 8,000 events, or 20,000 packed tasks."""
 
 _PERIOD = 0.5
 """Seconds between two looks at a journal that had no more."""

@@ -1,0 +1,150 @@
+"""The journal of monitoring and its writer, a real process, on SQLite; with kills."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from cnflow.config import MonitoringHub
+from cnflow.errors import ConfigurationError
+from cnflow.monitoring.sinks.database import DatabaseSink
+from cnflow.monitoring.store.endpoint import SCHEMA
+from tests.integration.monitoring_scene import Run, query_of, wait_for
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_killed_writer_loses_and_doubles_nothing(tmp_path):
+    run = Run(tmp_path / "000")
+    query = query_of(tmp_path / "monitoring.db")
+    run.some_tasks()
+    wait_for((tmp_path / "monitoring.db").exists)
+    os.kill(run.sink.writer.pid, signal.SIGKILL)
+    run.some_tasks()
+    run.end()
+    assert run.is_complete(query)
+    assert not (tmp_path / "000/monitoring.journal").exists()
+
+
+def test_reader_that_holds_the_database_and_one_that_locks_it_stop_nothing(tmp_path):
+    run = Run(tmp_path / "000")
+    wait_for((tmp_path / "monitoring.db").exists)
+    query = query_of(tmp_path / "monitoring.db")
+    wait_for(lambda: query("SELECT count(*) FROM sqlite_master WHERE name = 'workflow'") == [(1,)])
+    holder = sqlite3.connect(tmp_path / "monitoring.db", isolation_level=None, timeout=60)
+    holder.execute("BEGIN EXCLUSIVE")
+    run.some_tasks()
+    holder.execute("ROLLBACK")
+    holder.execute("BEGIN")
+    holder.execute("SELECT count(*) FROM task").fetchall()
+    run.end()
+    holder.close()
+    assert run.is_complete(query)
+
+
+def test_database_that_is_deleted_is_written_anew(tmp_path):
+    run = Run(tmp_path / "000")
+    query = query_of(tmp_path / "monitoring.db")
+    run.some_tasks()
+    wait_for((tmp_path / "monitoring.db").exists)
+    wait_for(lambda: query("SELECT name FROM sqlite_master WHERE name = 'workflow'"))
+    for each in tmp_path.glob("monitoring.db*"):
+        each.unlink()
+    run.some_tasks()
+    run.end()
+    assert run.is_complete(query)
+
+
+def test_run_of_a_driver_that_vanishes_is_crashed_and_complete(tmp_path):
+    script = """
+        import os, sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        from tests.integration.monitoring_scene import Run
+        run = Run(Path(sys.argv[1]))
+        run.some_tasks()
+        os.kill(os.getpid(), 9)
+    """
+    command = [sys.executable, "-c", dedent(script), str(tmp_path / "000"), str(Path.cwd())]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    wait_for(lambda: not (tmp_path / "000/monitoring.journal").exists())
+    query = query_of(tmp_path / "monitoring.db")
+    assert query("SELECT state, tasks_completed_count FROM workflow") == [("crashed", 100)]
+
+
+def test_two_runs_at_once_share_a_database(tmp_path):
+    runs = [Run(tmp_path / "000"), Run(tmp_path / "001")]
+    for run in runs:
+        run.some_tasks()
+    for run in runs:
+        run.end()
+    assert all(run.is_complete(query_of(tmp_path / "monitoring.db")) for run in runs)
+
+
+def schema_of(path, revision):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
+    connection.close()
+
+
+def of_parsl(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE workflow (run_id TEXT)")
+    connection.close()
+
+
+BAD = {
+    "of a newer schema": (lambda path: schema_of(path, "9999"), "has the schema '9999'"),
+    "of another program": (of_parsl, "tables of another program"),
+    "no database": (lambda path: path.write_text("a letter to Ann, in some words" * 100), "not a database"),
+    "a folder": (lambda path: path.mkdir(), "it is no file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_database_that_cannot_be_used_is_refused_before_the_run(case, tmp_path):
+    make, message = BAD[case]
+    make(tmp_path / "m.db")
+    with pytest.raises(ConfigurationError, match=message):
+        DatabaseSink(MonitoringHub(logging_endpoint=f"sqlite:///{tmp_path}/m.db"), tmp_path / "000")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////no/such/folder/m.db", "there is no folder"),
+        ("mysql://ann:secret@host/db", "writes SQLite and PostgreSQL"),
+        ("sqlite:///$NO_SUCH_VARIABLE/m.db", "NO_SUCH_VARIABLE"),
+    ],
+)
+def test_endpoint_that_cannot_be_used_is_refused_without_its_password(url, message, tmp_path):
+    with pytest.raises(ConfigurationError, match=message) as refused:
+        DatabaseSink(MonitoringHub(logging_endpoint=url), tmp_path / "000")
+    assert "secret" not in str(refused.value)
+
+
+def test_schema_that_the_driver_checks_is_the_last_revision():
+    from cnflow.monitoring.store.migrate import head
+
+    assert head() == SCHEMA
+
+
+def test_migrated_tables_are_those_of_the_schema(tmp_path):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from cnflow.monitoring.store import database, schema
+
+    url = f"sqlite:///{tmp_path}/m.db"
+    database.prepare(url)
+    database.prepare(url)
+    engine = database.open_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()

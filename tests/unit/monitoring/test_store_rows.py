@@ -1,0 +1,128 @@
+import pytest
+
+from cnflow.model import events as ev
+from cnflow.monitoring.store.memory import Memory, decode, encode
+from cnflow.monitoring.store.rows import RowMaker
+
+T = 1_800_000_000.0
+SUBMITTED = ev.SubmittedEvent(time=T, task=7, app="f", executor="htex", depends=(1, 2), cores=2.0)
+
+
+def task(state, time=T + 1, attempt=0, **fields):
+    return ev.TaskEvent(time=time, task=7, state=state, app="f", executor="htex", attempt=attempt, **fields)
+
+
+def rows_of(*events, memory=None):
+    maker = RowMaker(Memory() if memory is None else memory)
+    maker.take(100, list(events))
+    return maker.finish()
+
+
+def statuses(changes):
+    return [(attempt, name) for _, attempt, _, name in sorted(changes.rows["status"], key=lambda key: key[2])]
+
+
+def test_states_of_a_task_are_rows_under_the_names_of_parsl():
+    ended = task("done", T + 9, started=T + 2, ended=T + 4, host="n1", manager="m", worker=3)
+    changes = rows_of(SUBMITTED, task("launched"), ended)
+    assert statuses(changes) == [
+        (0, "pending"),
+        (0, "launched"),
+        (0, "running"),
+        (0, "running_ended"),
+        (0, "exec_done"),
+    ]
+    row = changes.rows["task"][7,]
+    assert (row["task_state"], row["task_run_seconds"], row["task_hostname"]) == ("done", 2.0, "n1")
+    assert row["task_depends"] == "1,2"
+    assert set(changes.rows["dependency"]) == {(1, 7), (2, 7)}
+    assert changes.rows["try"][7, 0]["worker"] == 3
+
+
+def test_memoized_task_has_no_try():
+    changes = rows_of(SUBMITTED, task("done", is_memoized=True))
+    assert (0, "memo_done") in statuses(changes)
+    assert not changes.rows["try"]
+    assert not changes.updates["try"]
+
+
+def test_running_is_one_status_also_where_worker_and_end_report_it():
+    worker = ev.WorkerEvent(
+        time=T + 2, executor="htex", block="0", manager="m", host="n1", worker=0, state="running", task=7, attempt=55
+    )
+    ended = task("done", T + 9, started=T + 2.1, ended=T + 4)
+    changes = rows_of(SUBMITTED, task("launched"), worker, ended)
+    assert [name for _, name in statuses(changes)].count("running") == 1
+
+
+def test_late_report_of_a_worker_does_not_take_an_end_back():
+    worker = ev.WorkerEvent(
+        time=T + 2, executor="htex", block="0", manager="m", host="n1", worker=0, state="running", task=7
+    )
+    changes = rows_of(SUBMITTED, task("launched"), task("done"), worker)
+    assert changes.rows["task"][7,]["task_state"] == "done"
+
+
+def test_sample_belongs_to_the_try_that_ran_then():
+    failure = ev.FailureEvent(time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True)
+    memory = Memory()
+    rows_of(SUBMITTED, task("launched"), failure, task("launched", T + 20, attempt=1), memory=memory)
+    sample = ev.ResourceSample(
+        time=T + 4, executor="htex", block="0", manager="m", worker=0, task=7, user_seconds=1.0, system_seconds=0.5
+    )
+    later = ev.ResourceSample(
+        time=T + 30, executor="htex", block="0", manager="m", worker=0, task=7, user_seconds=2.0, system_seconds=0.5
+    )
+    changes = rows_of(sample, later, memory=decode(encode(memory)))
+    assert changes.updates["try"][7, 0]["cpu_seconds"] == 1.5
+    assert changes.updates["try"][7, 1]["cpu_seconds"] == 2.5
+
+
+def test_failures_that_differ_in_numbers_alone_are_one_group():
+    events = []
+    for n in range(3):
+        events += [
+            ev.FailureEvent(
+                time=T, task=n, attempt=0, error_type="ValueError", message=f"no row {n} in /data/x/{n}.csv"
+            ),
+            ev.TaskEvent(time=T, task=n, state="failed", app="f", executor="e"),
+        ]
+    changes = rows_of(*events)
+    [group] = changes.rows["error_group"].values()
+    assert (group["count"], group["first_task"], group["error_type"]) == (3, 0, "ValueError")
+
+
+def test_packed_events_are_the_same_rows():
+    submitted = ev.SubmittedTasks(time=T, app="f", executor="e", rows=[(1, T, "()"), (2, T, "()")])
+    done = ev.DoneTasks(time=T, app="f", executor="e", manager="m", host="n", rows=[(1, 0, T + 3, T + 1, T + 2, 5)])
+    packed = rows_of(submitted, done)
+    single = rows_of(
+        *(ev.SubmittedEvent(time=T, task=n, app="f", executor="e", arguments="()") for n in (1, 2)),
+        *(ev.TaskEvent(time=T, task=n, state="launched", app="f", executor="e") for n in (1, 2)),
+        ev.TaskEvent(
+            time=T + 3,
+            task=1,
+            state="done",
+            app="f",
+            executor="e",
+            manager="m",
+            host="n",
+            worker=5,
+            started=T + 1,
+            ended=T + 2,
+        ),
+    )
+    for table in ("task", "status", "progress", "node"):
+        assert packed.rows[table] == single.rows[table], table
+    assert {**packed.rows["try"][1, 0], "block_id": None} == {**single.rows["try"][1, 0], "block_id": None}
+
+
+@pytest.mark.parametrize(("state", "status"), [("ended", "SCALED_IN"), ("pending", "PENDING"), ("missing", "MISSING")])
+def test_states_of_blocks_have_the_names_of_parsl(state, status):
+    changes = rows_of(ev.BlockEvent(time=T, executor="htex", block="0", state=state))
+    assert list(changes.rows["block"]) == [("htex", "0", T, status)]
+
+
+def test_dropped_samples_are_counted():
+    changes = rows_of(ev.DroppedEvents(time=T, count=5, source="m"), ev.DroppedEvents(time=T, count=2, source="m"))
+    assert changes.rows["workflow"][()]["samples_dropped_count"] == 7
