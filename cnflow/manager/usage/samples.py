@@ -142,9 +142,9 @@ class TaskSamples:
             return
         before, ended, self._ended = self._before.pop(worker, None), self._ended, self._used_by_ended()
         if before is not None and running is not None:
-            usage = _difference(self._ended, ended)
+            usage = _difference(_difference(self._ended, ended), before)
             peak = self._ended.peak if self._ended.peak > ended.peak else -1
-            self._add_final(worker, running, time.time(), usage._replace(peak=peak), before)
+            self._add_final(worker, running, time.time(), usage._replace(peak=peak), _NOTHING)
 
     def take(
         self, now: Seconds, running: Callable[[], Mapping[int, Running]], *, is_last: bool = False
@@ -191,9 +191,9 @@ class TaskSamples:
                 self._peaks[target.worker] = highest
 
     def _add_final(self, worker: int, running: Running, at: float, usage: Usage, before: Usage) -> None:
-        peak = self._peak(worker, running.task, running.attempt)
-        self._peaks.pop(worker, None)
-        used = _difference(usage, before)
+        peak = self._peaks.pop(worker, None)
+        if peak is None or peak.task != running.task or peak.attempt != running.attempt:
+            peak = _NO_PEAK
         sample = TaskSample(
             at,
             worker,
@@ -201,13 +201,13 @@ class TaskSamples:
             running.attempt,
             running.pid,
             is_final=True,
-            user_seconds=used.user,
-            system_seconds=used.system,
+            user_seconds=usage.user - before.user,
+            system_seconds=usage.system - before.system,
             peak_bytes=max(usage.peak, peak.resident),
-            read_bytes=used.read,
-            written_bytes=used.written,
-            voluntary_switches=used.voluntary,
-            involuntary_switches=used.involuntary,
+            read_bytes=usage.read - before.read,
+            written_bytes=usage.written - before.written,
+            voluntary_switches=usage.voluntary - before.voluntary,
+            involuntary_switches=usage.involuntary - before.involuntary,
             gpu_bytes=peak.gpu,
         )
         self._add(sample)
@@ -252,7 +252,11 @@ def _since(value: int, before: int) -> int:
     return max(0, value - before) if value >= 0 else -1
 
 
+_NO_PEAK = _Peak(-1, -1)
+
+
 def _difference(after: Usage, before: Usage) -> Usage:
+    """*after* less *before*, and nothing where that is less than nothing."""
     return Usage(
         max(0.0, after.user - before.user),
         max(0.0, after.system - before.system),
