@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("markupsafe")
 
 from cnflow.monitoring.dashboard import formats
-from cnflow.monitoring.dashboard.pages.progress import remaining, speed, timeline
+from cnflow.monitoring.dashboard.pages.progress import in_order, remaining, speed, timeline
 from cnflow.monitoring.queries import views
 from tests.unit.monitoring.dashboard_data import BEGAN, a_detail, a_task
 
@@ -98,3 +98,8 @@ def test_clock_that_was_set_back_draws_no_negative_time() -> None:
     drawn = timeline(a_detail(a_task(state="running", submitted=BEGAN + 100), statuses=statuses), BEGAN)
     assert drawn is not None
     assert all(span.width >= 0 for lane in drawn.lanes for span in lane.spans)
+
+
+def test_states_of_one_moment_are_in_the_order_of_life() -> None:
+    statuses = [views.StatusView(number=0, state=state, time=BEGAN) for state in ("running", "launched", "pending")]
+    assert [each.state for each in in_order(statuses)] == ["pending", "launched", "running"]

@@ -77,9 +77,14 @@ class Timeline(NamedTuple):
     """Place, and seconds since the task was submitted."""
 
 
+def in_order(statuses: Sequence[views.StatusView]) -> list[views.StatusView]:
+    """Return *statuses* by time; those of one moment in the order of a task's life."""
+    return sorted(statuses, key=lambda each: (each.time, each.number, _LIFE.get(each.state, len(_LIFE))))
+
+
 def timeline(detail: views.TaskDetail, now: float) -> Timeline | None:
     """Return what is drawn of the tries of a task; None before anything happened."""
-    points = sorted(detail.statuses, key=lambda each: (each.time, each.number))
+    points = in_order(detail.statuses)
     if not points:
         return None
     began = min([points[0].time, *([detail.task.submitted] if detail.task.submitted is not None else [])])
@@ -99,6 +104,11 @@ def timeline(detail: views.TaskDetail, now: float) -> Timeline | None:
     ticks = [(round(_LEFT + (_WIDTH - _LEFT) * part / 4, 1), length * part / 4) for part in range(5)]
     return Timeline([Lane(f"try {number}", spans) for number, spans in sorted(lanes.items())], ticks)
 
+
+_LIFE = {
+    state: place
+    for place, state in enumerate(("pending", "launched", "staging_in", "running", "staging_out", "running_ended"))
+}
 
 _DRAWN = {
     "pending": "waiting",

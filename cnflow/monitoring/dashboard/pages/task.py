@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from cnflow.errors import ConfigurationError
 from cnflow.monitoring.dashboard.pages import output as outputs
-from cnflow.monitoring.dashboard.pages.progress import is_final, timeline
+from cnflow.monitoring.dashboard.pages.progress import in_order, is_final, timeline
 from cnflow.monitoring.dashboard.rendering import page, reader_of, run_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def task(request: Request) -> Response:
         task=detail.task,
         detail=detail,
         timeline=timeline(detail, now),
+        statuses=in_order(detail.statuses),
         failed=failed[::-1],
         streams=_streams(detail),
         is_final=is_final(detail.task.state) or run.state != "running",
