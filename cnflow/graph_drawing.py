@@ -17,11 +17,13 @@ from cnflow.dataflow import loaded_run
 from cnflow.graph_layout import layout
 from cnflow.html_tables import COLOURS, escape
 from cnflow.monitoring.queries.views import Graph, GraphNode
+from cnflow.monitoring.store.endpoint import endpoint_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
+    from cnflow.config import MonitoringHub
     from cnflow.dataflow import DataFlowKernel
     from cnflow.dataflow.task_record import TaskRecord
 
@@ -47,8 +49,8 @@ def graph(*, grouping: Grouping = "") -> GraphDrawing:
     """Draw the tasks of the loaded run, and which needs the result of which.
 
     A notebook shows the drawing where it is the value of a cell; ``save`` writes it into a file. Each node has the
-    colour of its task's state; a group has a bar with a part for each state. Without monitoring, finished tasks are
-    among them only with ``Config(garbage_collect=False)``.
+    colour of its task's state; a group has a bar with a part for each state. Finished tasks are among them with
+    ``Config(monitoring=True)``, from the database, or with ``Config(garbage_collect=False)``.
 
     Args:
         grouping: ``none`` draws each task, ``app`` a node for each app, ``app and state`` one for each app and state.
@@ -56,16 +58,31 @@ def graph(*, grouping: Grouping = "") -> GraphDrawing:
 
     Raises:
         NoDataFlowKernelError: nothing is loaded.
+        ConfigurationError: the database of monitoring cannot be read, or has nothing of the run so far.
     """
     run = loaded_run.require("graph()")
     missing = run.task_count - len(run.tasks)
+    if missing and run.config.monitoring is not None:
+        return GraphDrawing(_recorded_graph(run, run.config.monitoring, grouping))
     remark = (
         f"{missing} of {run.task_count} tasks are missing: the run does not keep finished ones. "
-        "Config(garbage_collect=False) does."
+        "Config(garbage_collect=False) does, and Config(monitoring=True) records them."
         if missing
         else ""
     )
     return GraphDrawing(graph_of(_records_of(run), grouping), remark)
+
+
+def _recorded_graph(run: DataFlowKernel, settings: MonitoringHub, grouping: Grouping) -> Graph:
+    """Return the graph of *run* from its database, which is behind the run by a second or so."""
+    from cnflow.monitoring.queries.reader import Reader  # noqa: PLC0415 - with packages of the extra "monitoring"
+
+    reader = Reader(endpoint_of(settings, Path(run.run_dir).parent))
+    try:
+        chosen = grouping or ("none" if run.task_count <= LIMIT else "app")
+        return reader.graph(run.run_id, grouping=chosen, limit=LARGEST)
+    finally:
+        reader.close()
 
 
 def _records_of(run: DataFlowKernel) -> list[TaskRecord]:

@@ -4,8 +4,11 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import cnflow
+from cnflow.config import MonitoringHub
 from cnflow.errors import NoDataFlowKernelError
 from cnflow.graph_drawing import LIMIT, graph_of
+from cnflow.monitoring.queries import reader
+from cnflow.monitoring.queries.views import Graph, GraphNode
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -103,3 +106,28 @@ def test_empty_run_has_an_empty_drawing(run):
 def test_graph_needs_a_run():
     with pytest.raises(NoDataFlowKernelError):
         cnflow.graph()
+
+
+def test_finished_tasks_are_drawn_from_the_database(run, monkeypatch):
+    asked = []
+
+    class Recorded:
+        def __init__(self, url):
+            asked.append(url)
+
+        def graph(self, run_id, *, grouping, limit):
+            asked.append((run_id, grouping))
+            return Graph(nodes=[GraphNode(**DONE)], edges=[], grouping=grouping, is_cut=False)
+
+        def close(self):
+            asked.append("closed")
+
+    monkeypatch.setattr(reader, "Reader", Recorded)
+    monkeypatch.setattr(type(run), "task_count", 1)
+    run.config.monitoring = MonitoringHub(logging_endpoint="sqlite:////runs/all.db")
+    assert texts(cnflow.graph().svg, "title") == ["fit 0: 1 done"]
+    assert asked == ["sqlite:////runs/all.db", (run.run_id, "none"), "closed"]
+    run.config.monitoring = None
+
+
+DONE = {"id": "0", "label": "fit 0", "app": "fit", "states": {"done": 1}, "task": 0}

@@ -209,6 +209,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.executors.high_throughput.executor": _from(f"{_OURS}.executors", "HighThroughputExecutor"),
     "parsl.executors.high_throughput.manager_selector": _from(f"{_OURS}.executors", "RandomManagerSelector"),
     "parsl.executors.ipp": _IPP,
+    "parsl.executors.status_handling": _from(f"{_OURS}.executors", BlockProviderExecutor="HighThroughputExecutor"),
     "parsl.executors.threads": _from(f"{_OURS}.executors", "ThreadPoolExecutor"),
     "parsl.launchers": _LAUNCHERS,
     "parsl.launchers.error": _from(f"{_OURS}.errors", "BadLauncher"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow import assemble, dataflow
@@ -36,6 +38,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         self.memoizer = BasicMemoizer() if memoizer is None else memoizer
         if config.usage_address is None:
             config = config.model_copy(update={"usage_tracking": 0})
+        _make_working_folders(config)
         super().__init__(
             graph=assemble.new_graph(
                 _with_checkpoints(config, self.memoizer),
@@ -53,7 +56,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         settings, hub = self.config.monitoring, self._graph.hub
         if settings is None or hub is None:
             return None
-        return LiveMonitoring(settings, hub._sinks)  # noqa: SLF001 - nobody else asks for them
+        return LiveMonitoring(settings, [sink for sink, _ in hub._sinks])  # noqa: SLF001 - nobody else asks for them
 
     def _ask_memoizer(self, record: TaskRecord) -> CacheDecision | None:
         """Return the memoizer's decision on the task of *record*; None leaves it to cnflow's own cache."""
@@ -147,6 +150,15 @@ def _raise_in_task(error: Exception) -> Callable[[], None]:
         raise error
 
     return fail
+
+
+def _make_working_folders(config: config_module.Config) -> None:
+    """Make the folders that executors have as `working_dir`, which Parsl's scripts need not make."""
+    for executor in config.executors:
+        folder = getattr(executor, "working_dir", None)
+        if folder:
+            with contextlib.suppress(OSError):  # a folder of nodes alone: the node reports what it lacks
+                Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def _with_checkpoints(config: config_module.Config, memoizer: Memoizer) -> config_module.Config:
