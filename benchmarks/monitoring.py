@@ -100,13 +100,17 @@ def _check_rows(number: int, wait: float) -> int:
             cnflow.wait_for_current_tasks()
             took = time.perf_counter() - begin
             counts = {state.name.lower(): count for state, count in run.task_counts().items() if count}
+            journal = (Path(run.run_dir) / "monitoring.journal").stat().st_size  # removed once it is in the database
+            ending = time.perf_counter()
         ended = time.perf_counter()
         database = Path(folder, "monitoring.db")
-        journal = (Path(run.run_dir) / "monitoring.journal").stat().st_size
         while not _is_complete(database) and time.perf_counter() < ended + wait:
             time.sleep(1)
         wrong = _differences(database, counts)
-        print(f"{number:,} tasks in {took:.0f} s; the database was complete {time.perf_counter() - ended:.0f} s later")
+        complete, end = time.perf_counter() - ending, ended - ending
+        print(
+            f"{number:,} tasks in {took:.0f} s; end of the run {end:.0f} s; all in the database after {complete:.0f} s"
+        )
         print(f"journal {journal / number:.0f} bytes a task, database {database.stat().st_size / number:.0f} bytes")
         print("\n".join(wrong) or f"every row is right: {counts}")
         return 1 if wrong else 0
