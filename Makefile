@@ -141,6 +141,10 @@ bench-short: venv ## The same with the floor and Python's pool alone, in a minut
 scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted", or --decisions for its state alone)
 	@.venv/bin/python -m benchmarks.scale $(ARGS)
 
+.PHONY: soak-monitoring
+soak-monitoring: venv ## Kill the writer, the driver and the database of recorded runs, fill the disk, and compare every row (ARGS="ROUNDS SEED")
+	@.venv/bin/python -m tests.chaos.monitoring_soak $(ARGS)
+
 .PHONY: bench-monitoring
 bench-monitoring: venv ## Measure runs with and without monitoring, and compare every row of a million tasks (ARGS="--tasks N --noops N")
 	@.venv/bin/python -m benchmarks.monitoring $(ARGS)
