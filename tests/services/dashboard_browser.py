@@ -94,7 +94,7 @@ class Visitor:
         self.faults = []
         self._context = browser.new_context(**{"viewport": DESKTOP, **settings})
         self.page = self._context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.page.on("dialog", self._on_dialog)
         self.page.on("console", self._on_console)

@@ -128,10 +128,15 @@
   const times = (self, splits, _axis, _space, step) => splits.map((time) => step < 1
     ? `${clock(time)}.${String(Math.round((time % 1) * 1000)).padStart(3, "0")}`
     : step < 60 ? clock(time) : step < 43200 ? clock(time).slice(0, 5) : new Date(time * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }));
+  const LEAST_SECONDS = 5; // labels of parts of a second would lie on each other
+  const wide = (least, most) => {
+    const missing = Math.max(0, LEAST_SECONDS - (most - least)) / 2;
+    return [least - missing, most + missing];
+  };
   const optionsOf = (plot, width) => ({
     width, height: 200, axes: axes(plot), padding: [8, 28, 0, 0],
     cursor: { points: { size: 6 }, sync: plot.isTime ? { key: "time" } : undefined, drag: { x: true, y: false } },
-    scales: { x: { time: plot.isTime ?? false }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
+    scales: { x: { time: plot.isTime ?? false, ...(plot.isTime ? { range: (_, least, most) => wide(least, most) } : {}) }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
     series: [
       { label: "time", value: (_, value) => value == null ? "–" : plot.isTime ? clock(value, true) : seconds(value) },
       ...plot.series.map((each, at) => ({
