@@ -53,6 +53,12 @@ class BlockDrained(NamedTuple):
     block: BlockId
 
 
+class DrainWanted(NamedTuple):
+    """The user wants the block to drain."""
+
+    block: BlockId
+
+
 class BlockEmptied(NamedTuple):
     """All managers of the block have left by their own decision."""
 
@@ -126,6 +132,7 @@ Event = (
     | ManagerConnected
     | ManagerLost
     | BlockDrained
+    | DrainWanted
     | BlockEmptied
     | IdleTimes
     | ProviderEvent

@@ -27,6 +27,7 @@ from cnflow.blocks.events import (
     BlockDrained,
     BlockEmptied,
     Cancelled,
+    DrainWanted,
     Event,
     IdleTimes,
     Listed,
@@ -151,6 +152,10 @@ class BlockController:
         """Queue the event that no manager of *block* is left that holds a task or will be given one."""
         self._inbox.put(BlockDrained(BlockId(block)))
 
+    def drain(self, block: str) -> None:
+        """Queue the user's wish to drain *block*."""
+        self._inbox.put(DrainWanted(BlockId(block)))
+
     def on_emptied(self, block: str) -> None:
         """Queue the event that all managers of *block* have left by their own decision."""
         self._inbox.put(BlockEmptied(BlockId(block)))
@@ -252,6 +257,8 @@ class BlockController:
                 self._blocks.on_manager_lost(block, slots, now)
             case BlockDrained(block):
                 self._carry_out(self._blocks.on_drained(block, now))
+            case DrainWanted(block):
+                self._carry_out(self._blocks.on_drain_wanted(block, now))
             case BlockEmptied(block):
                 self._carry_out(self._blocks.on_emptied(block, now))
             case IdleTimes(seconds):

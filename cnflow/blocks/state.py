@@ -309,6 +309,10 @@ class Blocks:
             self.nodes.on_lost(block)
             self._blocks.put(known)
 
+    def on_drain_wanted(self, block: BlockId, now: Seconds) -> list[Action]:
+        """Drain *block*, as the user wants; the strategy may start another in its place."""
+        return self._drain(self._blocks.get(block), now)
+
     def on_drained(self, block: BlockId, now: Seconds) -> list[Action]:
         """Remove *block*: it holds no task, and no manager of it will be given one."""
         known = self._blocks.get(block)

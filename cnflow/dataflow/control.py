@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow import live_tasks
+from cnflow.dataflow import live_actions, live_tasks
 from cnflow.errors import UnknownNameError
 from cnflow.ids import TaskId
 from cnflow.interfaces.introspection import Introspectable
@@ -84,4 +84,6 @@ _ANSWERS: Mapping[str, Callable[[DataFlowKernel, Mapping[str, Any]], dict[str, A
     "explain": lambda dfk, query: {"lines": dfk.explain(int(query["task"])).splitlines()},
     "overview": lambda dfk, _: overview_row(dfk),
     "task": lambda dfk, query: task_row(dfk, int(query["task"])),
+    "cancel": live_actions.cancel_task,
+    "drain": live_actions.drain_block,
 }

@@ -32,6 +32,18 @@ class Introspectable(Protocol):
 
 
 @runtime_checkable
+class DrainsBlocks(Protocol):
+    """An executor with blocks that the user can drain."""
+
+    def drain_block(self, block: str) -> None:
+        """Give no more tasks to *block*, and end it after those that it has. Safe from any thread.
+
+        Raises:
+            UnknownNameError: there is no such block.
+        """
+
+
+@runtime_checkable
 class ReportsStaging(Protocol):
     """An executor that reports which files of its tasks are moved, and how far they are."""
 

@@ -227,6 +227,11 @@ class SeveralControllers:
         for controller in self._of(block):
             controller.on_drained(block)
 
+    def drain(self, block: str) -> None:
+        """See `BlockController`."""
+        for controller in self._of(block):
+            controller.drain(block)
+
     def on_emptied(self, block: str) -> None:
         """See `BlockController`."""
         for controller in self._of(block):

@@ -230,11 +230,7 @@ class HighThroughputBackend:
         return self._introspection.connected_managers()
 
     def hold_worker(self, manager_id: str) -> None:
-        """Send no more tasks to the manager of that id (see `connected_managers`); it ends those that it has.
-
-        Raises:
-            UnknownNameError: no such manager is connected.
-        """
+        """Send no more tasks to the manager of that id; it ends those that it has. UnknownNameError: there is none."""
         self._introspection.hold_worker(manager_id)
 
     def block_reports(self) -> list[BlockReport]:
@@ -243,9 +239,11 @@ class HighThroughputBackend:
 
     def explain_task(self, task: TaskId) -> list[str]:
         """See `cnflow.interfaces.Introspectable`."""
-        if task not in self._held:
-            return []
-        return self._arriving.explain(task) or self._introspection.explain_task(task)
+        return self._arriving.explain(task) or self._introspection.explain_task(task) if task in self._held else []
+
+    def drain_block(self, block: str) -> None:
+        """See `cnflow.interfaces.introspection.DrainsBlocks`."""
+        self._introspection.drain_block(block)
 
     # Events, from the client's and the provisioner's thread
 

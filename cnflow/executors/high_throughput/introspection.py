@@ -99,6 +99,14 @@ class Introspection:
             for block in self._block_reports()
         ]
 
+    def drain_block(self, block: str) -> None:
+        """See `cnflow.interfaces.introspection.DrainsBlocks`."""
+        controller = self._provisioner.controller
+        known = [report.block for report in self._block_reports()]
+        if controller is None or block not in known:
+            raise UnknownNameError("block", block, known)
+        controller.drain(block)
+
     def explain_task(self, task: TaskId) -> list[str]:
         """Sentences on a task that the executor has; see `cnflow.interfaces.Introspectable`."""
         if outage := self._client.outage.describe():

@@ -4,7 +4,7 @@
 
     /?token=T ──> cookie (HttpOnly, SameSite=Strict), redirected to the address without the token
     cookie, or "Authorization: Bearer T" ──> page      otherwise 401
-    Host that is none of ours ──> 421: a page of another site that had its name resolved to this machine
+    no token is wanted, Host is none of ours ──> 421: a page of another site whose name resolves to this machine
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = RequestHeaders(scope=scope)
         host = headers.get("host", "")
-        if not self._is_own(host):
+        if not self._token and not self._is_own(host):  # a cookie is sent to the name alone that it was set for
             return JSONResponse(
                 {"error": f"This dashboard is not called {host!r}. Name it with --host-name."}, status_code=421
             )

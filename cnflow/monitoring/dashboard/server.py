@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import uvicorn
 
@@ -36,6 +37,15 @@ def listen(host: str, port: int) -> socket.socket:
             "Choose another port with --port, or any free one with --port 0."
         ) from error
     return found
+
+
+def address_of(listener: socket.socket, token: str) -> str:
+    """Return the address to open in a browser; that of a listener on all interfaces has the name of this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        host = socket.gethostname()
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/" + (f"?token={quote(token)}" if token else "")
 
 
 def serve(reader: Reader, listener: socket.socket, *, token: str, hosts: tuple[str, ...], can_act: bool) -> None:
