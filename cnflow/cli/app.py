@@ -16,6 +16,7 @@ from cnflow.cli.commands.globus import globus
 from cnflow.cli.commands.image import image
 from cnflow.cli.commands.lock import lock
 from cnflow.cli.commands.logs import logs
+from cnflow.cli.commands.monitor import monitor
 from cnflow.cli.commands.perf import perf
 from cnflow.cli.commands.plan import plan
 from cnflow.cli.commands.pool import pool
@@ -44,6 +45,7 @@ app.command()(tasks)
 app.command()(task)
 app.command()(top)
 app.command()(report)
+app.command()(monitor)
 app.command()(clean)
 app.command()(lock)
 app.command()(plan)

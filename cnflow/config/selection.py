@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.config.config import Config
+from cnflow.config.dashboard import Dashboard
 from cnflow.config.files import load_config
 from cnflow.errors import ConfigurationError
 
@@ -20,6 +21,7 @@ class _FromCommand(NamedTuple):
 
 
 _from_command: _FromCommand | None = None
+_wants_dashboard = False
 _on_selected: Callable[[Config], object] | None = None
 """Called with each Config that a run would use, before anything is started; `cnflow plan` ends the script in it."""
 
@@ -41,9 +43,18 @@ def use_file(path: Path) -> None:
     _from_command = _FromCommand(load_config(path), str(path))
 
 
+def want_dashboard() -> None:
+    """Give each run of this process a dashboard, as ``Config(dashboard=True)`` would."""
+    global _wants_dashboard  # noqa: PLW0603 - one command line in a process
+    _wants_dashboard = True
+
+
 def select_config(given: Config | str | os.PathLike[str] | None, caller: str) -> Config | None:
     """Return the configuration of a run; see `_select`."""
     selected = _select(given, caller)
+    if _wants_dashboard and (selected is None or selected.dashboard is None):
+        selected = Config() if selected is None else selected.copied()
+        selected.dashboard = Dashboard()
     if _on_selected is not None:
         _on_selected(selected or Config())
     return selected

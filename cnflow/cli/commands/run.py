@@ -58,6 +58,9 @@ def run(
         typer.Option("--parsl", help='Let "import parsl" in the script import cnflow: runs a Parsl script unchanged.'),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Record the run, and show it in a browser; prints the address.")
+    ] = False,
 ) -> None:
     """Run a Python script as "python SCRIPT ARGS" would, and show the progress of its tasks on stderr.
 
@@ -76,6 +79,10 @@ def run(
     program = find_module(module, arguments or []) if module else find_script(script, args)
     if config:
         _use_config(config, parsl=parsl)
+    if dashboard:
+        from cnflow.config.selection import want_dashboard
+
+        want_dashboard()
     watch = None if quiet else Watch()
     if watch:
         watch.watch_runs()

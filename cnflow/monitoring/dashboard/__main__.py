@@ -1,4 +1,4 @@
-"""Process of a run's dashboard; see `cnflow.monitoring.dashboard.process`. `cnflow monitor` is the command for people."""
+"""Process of a run's dashboard; see `cnflow.monitoring.dashboard.process`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cnflow.errors import ConfigurationError
+from cnflow.monitoring.dashboard import openapi
 from cnflow.monitoring.queries.filters import parse_filter
 
 if TYPE_CHECKING:
@@ -117,10 +118,37 @@ ANSWERS: dict[str, Callable[[Reader, Query], object]] = {
 }
 """What is answered at each address below `PREFIX`."""
 
+WORDS = {
+    "/runs": "Runs, newest first",
+    "/runs/{run}": "One run, by its id, folder or number",
+    "/runs/{run}/states": "Counts of tasks by state",
+    "/runs/{run}/apps": "Counts of tasks by app",
+    "/runs/{run}/steps": "Progress in equal intervals",
+    "/runs/{run}/tasks": "Tasks in the order of their ids, by pages",
+    "/runs/{run}/tasks/{task:int}": "Everything about one task",
+    "/runs/{run}/tasks/{task:int}/samples": "Resources of a task over time",
+    "/runs/{run}/blocks": "Blocks, newest first",
+    "/runs/{run}/nodes": "Managers on their nodes",
+    "/runs/{run}/nodes/{manager}/samples": "Resources of a node over time",
+    "/runs/{run}/images": "Images, and where they were used",
+    "/runs/{run}/files": "Files, by task",
+    "/runs/{run}/errors": "Causes of failures, the most frequent first",
+    "/runs/{run}/bars": "What each worker did, over time",
+    "/runs/{run}/graph": "Tasks, or groups of them, and which need which",
+    "/runs/{run}/usage": "Resources asked for and used, by app",
+}
+"""What each answers, for people."""
+
 
 def routes() -> list[Route]:
     """Return the routes."""
-    return [Route(PREFIX + address, _endpoint(answer)) for address, answer in ANSWERS.items()]
+    answers = [Route(PREFIX + address, _endpoint(answer)) for address, answer in ANSWERS.items()]
+    return [*answers, Route(f"{PREFIX}/openapi.json", _openapi)]
+
+
+def _openapi(request: Request) -> Response:
+    del request
+    return Response(msgspec.json.encode(openapi.document(WORDS, PREFIX)), media_type="application/json")
 
 
 def _endpoint(answer: Callable[[Reader, Query], object]) -> Callable[[Request], Response]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import secrets
 import subprocess
 import sys
@@ -123,9 +122,9 @@ class DashboardProcess:
 
     def _write_address(self) -> None:
         with contextlib.suppress(OSError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(self._run_dir / ADDRESS_FILE, flags, 0o600), "w", encoding="utf-8") as file:
-                file.write(self.address + "\n")
+            place = self._run_dir / ADDRESS_FILE
+            place.touch(mode=0o600)
+            place.write_text(self.address + "\n", encoding="utf-8")
 
 
 def _parsed(line: str) -> dict[str, Any]:
