@@ -27,7 +27,7 @@ class Dashboard(Settings):
     """Port to listen on; 0 is any that is free. A port that is taken is a warning, and the run goes on without."""
 
     token: str | None = Field(default=None, repr=False)
-    """Token that a browser or a program has to bring; None is a new one for each run, and an empty text lets everyone in
+    """Token that a browser or a program has to bring; None is a new one for each run, an empty text lets everyone in
     who can reach the port."""
 
     host_names: list[str] = Field(default_factory=list)
