@@ -65,7 +65,11 @@ def document(addresses: dict[str, str], prefix: str) -> dict[str, Any]:
     """
     types: list[Any] = [list[each] for each in _LIST.values()]  # type: ignore[valid-type]
     types += [views.RunView, views.Page, views.TaskDetail, views.Graph]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        types,
+        schema_hook=lambda _: {},  # `object`: anything
+        ref_template="#/components/schemas/{name}",
+    )
     answers = {**dict(zip(_LIST, schemas, strict=False)), "run": schemas[-4], "tasks": schemas[-3]}
     answers |= {"task": schemas[-2], "graph": schemas[-1]}
     answers["states"] = {"type": "object", "additionalProperties": {"type": "integer"}}

@@ -115,7 +115,7 @@ def images(connection: Connection, run_id: str) -> list[views.ImageView]:
     """Return the images."""
     columns, tasks, node = schema.image.c, schema.task.c, schema.node.c
     counted = select(node.image, func.count()).where(node.run_id == run_id).group_by(node.image)
-    used: dict[str | None, int] = dict(connection.execute(counted).all())
+    used: dict[str | None, int] = {row[0]: row[1] for row in connection.execute(counted)}
     found = []
     for row in connection.execute(select(schema.image).where(columns.run_id == run_id).order_by(columns.image)).all():
         some = select(tasks.task_func_name).where(tasks.run_id == run_id, tasks.task_image == row.image)

@@ -73,7 +73,7 @@ def states(connection: Connection, run_id: str) -> dict[str, int]:
     """Return counts of tasks by state."""
     columns = task.c
     counted = select(columns.task_state, func.count()).where(columns.run_id == run_id).group_by(columns.task_state)
-    return dict(connection.execute(counted).all())
+    return {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def apps(connection: Connection, run_id: str) -> Sequence[views.AppView]:
@@ -109,8 +109,7 @@ def steps(connection: Connection, found: views.RunView, *, points: int, app: str
     last = max(int(last), int(min(time.time(), found.ended or time.time())))
     width = max(1, math.ceil((last - first + 1) / max(points, 1)))
     names = ("submitted", "launched", "done", "failed", "cancelled")
-    place = (columns.second - first) / width
-    number = func.floor(place) if connection.dialect.name != "sqlite" else (columns.second - first).op("/")(width)
+    number = (columns.second - first) // width
     summed = select(number.label("number"), *(func.sum(columns[name]).label(name) for name in names))
     rows = {int(row.number): row for row in connection.execute(summed.where(*mine).group_by(number))}
     return [

@@ -113,7 +113,9 @@ def _views(connection: Connection, run_id: str, rows: Sequence[Row[Any]]) -> lis
     columns = schema.attempt.c
     ids = [row.task_id for row in rows]
     counted = select(columns.task_id, func.count()).where(columns.run_id == run_id, columns.task_id.in_(ids))
-    tries: dict[int, int] = dict(connection.execute(counted.group_by(columns.task_id)).all()) if ids else {}
+    tries: dict[int, int] = (
+        {row[0]: row[1] for row in connection.execute(counted.group_by(columns.task_id))} if ids else {}
+    )
     return [_task_view(row, tries.get(row.task_id, 0)) for row in rows]
 
 
