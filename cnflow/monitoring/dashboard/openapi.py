@@ -67,7 +67,7 @@ def document(addresses: dict[str, str], prefix: str) -> dict[str, Any]:
     types += [views.RunView, views.Page, views.TaskDetail, views.Graph]
     schemas, components = msgspec.json.schema_components(
         types,
-        schema_hook=lambda _: {},  # `object`: anything
+        schema_hook=lambda _: {"description": "Any value"},  # of `object`
         ref_template="#/components/schemas/{name}",
     )
     answers = {**dict(zip(_LIST, schemas, strict=False)), "run": schemas[-4], "tasks": schemas[-3]}

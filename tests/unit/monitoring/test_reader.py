@@ -1,3 +1,4 @@
+import itertools
 import sqlite3
 import time
 
@@ -80,7 +81,7 @@ def test_steps_add_up_to_the_run(reader):
     run = reader.run("run-1")
     assert sum(step.submitted for step in steps) == TASKS
     assert sum(step.done for step in steps) == run.done
-    assert len({round(b.time - a.time) for a, b in zip(steps, steps[1:], strict=False)}) == 1
+    assert len({round(b.time - a.time) for a, b in itertools.pairwise(steps)}) == 1
     assert sum(step.done for step in reader.steps("run-1", app="align")) < run.done
 
 
