@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from cnflow.monitoring.queries import views
-from cnflow.monitoring.queries.times import moment_of, unix
+from cnflow.monitoring.queries.times import unix
 from cnflow.monitoring.store import schema
 
 if TYPE_CHECKING:
@@ -134,89 +134,3 @@ def images(connection: Connection, run_id: str) -> list[views.ImageView]:
             )
         )
     return found
-
-
-def bars(connection: Connection, run_id: str, *, start: float | None, end: float | None, limit: int) -> list[views.Bar]:
-    """Return what each worker did; see `Reader.bars`."""
-    columns, tasks = schema.attempt.c, schema.task.c
-    joined = schema.attempt.join(schema.task, (tasks.run_id == columns.run_id) & (tasks.task_id == columns.task_id))
-    wanted = (
-        select(
-            columns.manager_id,
-            columns.hostname,
-            columns.worker,
-            columns.task_try_time_running,
-            columns.task_try_time_returned,
-            columns.task_id,
-            columns.state,
-            tasks.task_func_name,
-        )
-        .select_from(joined)
-        .where(columns.run_id == run_id, columns.manager_id > "", columns.task_try_time_running.is_not(None))
-    )
-    if start is not None:
-        after = columns.task_try_time_returned.is_(None) | (columns.task_try_time_returned >= moment_of(start))
-        wanted = wanted.where(after)
-    if end is not None:
-        wanted = wanted.where(columns.task_try_time_running <= moment_of(end))
-    rows = connection.execute(wanted.order_by(columns.manager_id, columns.worker))
-    now = time.time()
-    found = [
-        views.Bar(
-            manager=row.manager_id,
-            host=row.hostname or "",
-            worker=-1 if row.worker is None else row.worker,
-            start=unix(row.task_try_time_running) or 0.0,
-            end=unix(row.task_try_time_returned) or now,
-            task=row.task_id,
-            app=row.task_func_name,
-            state=row.state or "",
-        )
-        for row in rows
-    ]
-    return merge_bars(found, limit)
-
-
-def merge_bars(found: Sequence[views.Bar], limit: int) -> list[views.Bar]:
-    """Put short bars of one worker together until there are at most *limit*, or one for each worker. No I/O.
-
-    Bars are joined where the gap between them is smaller than a width, which is doubled as often as needed; one that is
-    joined has the app, the task and the state of the longest, and the worst state of all is kept.
-    """
-    made = sorted(found, key=lambda bar: (bar.manager, bar.worker, bar.start))
-    if len(made) <= limit:
-        return made
-    width = (max(bar.end for bar in made) - min(bar.start for bar in made)) / max(limit, 1) / 8 or 0.001
-    places = len({(bar.manager, bar.worker) for bar in made})
-    while len(made) > max(limit, places):
-        made = _joined(made, width)
-        width *= 2
-    return made
-
-
-def _joined(found: Sequence[views.Bar], width: float) -> list[views.Bar]:
-    made: list[views.Bar] = []
-    for bar in found:
-        last = made[-1] if made else None
-        is_near = (
-            last is not None
-            and (last.manager, last.worker) == (bar.manager, bar.worker)
-            and bar.start - last.end < width
-            and (last.end - last.start < width or bar.end - bar.start < width)
-        )
-        if last is None or not is_near:
-            made.append(bar)
-            continue
-        longest = last if last.end - last.start >= bar.end - bar.start else bar
-        made[-1] = views.Bar(
-            manager=bar.manager,
-            host=bar.host,
-            worker=bar.worker,
-            start=last.start,
-            end=max(last.end, bar.end),
-            task=longest.task,
-            app=longest.app,
-            state="failed" if "failed" in {last.state, bar.state} else longest.state,
-            count=last.count + bar.count,
-        )
-    return made

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from cnflow.monitoring.queries import graphs, places, runs, tasks, usage_by_app
+from cnflow.monitoring.queries import graphs, places, runs, tasks, usage_by_app, workers
 from cnflow.monitoring.queries.answers import Answers
 from cnflow.monitoring.queries.database import Database
 from cnflow.monitoring.queries.filters import TaskFilter, parse_filter
@@ -131,7 +131,7 @@ class Reader:
         return self._kept(
             ("bars", start, end, limit),
             run,
-            lambda connection, found: places.bars(connection, found.id, start=start, end=end, limit=limit),
+            lambda connection, found: workers.bars(connection, found.id, start=start, end=end, limit=limit),
         )
 
     def graph(self, run: str, *, grouping: str = "", limit: int = 10_000) -> views.Graph:

@@ -12,6 +12,7 @@ from sqlalchemy import func, or_, select
 
 from cnflow.errors import ConfigurationError
 from cnflow.monitoring.queries import views
+from cnflow.monitoring.queries.filters import STATES
 from cnflow.monitoring.queries.times import unix
 from cnflow.monitoring.store.schema import progress, task, workflow
 from cnflow.text import did_you_mean
@@ -70,9 +71,13 @@ def run(connection: Connection, name: str) -> views.RunView:
 
 
 def states(connection: Connection, run_id: str) -> dict[str, int]:
-    """Return counts of tasks by state."""
-    columns = task.c
+    """Return counts of tasks by state; of a long run, those that are done are taken from the counts of seconds."""
+    columns, by_second = task.c, progress.c
+    done = connection.execute(select(func.sum(by_second.done)).where(by_second.run_id == run_id)).scalar() or 0
     counted = select(columns.task_state, func.count()).where(columns.run_id == run_id).group_by(columns.task_state)
+    if done > _FEW_TASKS:
+        others = counted.where(columns.task_state.in_([state for state in STATES if state != "done"]))
+        return {"done": int(done), **{row[0]: row[1] for row in connection.execute(others)}}
     return {row[0]: row[1] for row in connection.execute(counted)}
 
 

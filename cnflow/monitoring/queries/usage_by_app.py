@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from cnflow.monitoring.queries import views
 from cnflow.monitoring.queries.advice import Measured, advise
+from cnflow.monitoring.queries.sampling import CHUNK, chunks, sampled
 from cnflow.monitoring.store import schema
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 _SAMPLE = 20_000
-"""Tasks, evenly taken from all, from which the resources of an app are judged."""
-
-_CHUNK = 5_000
+"""Tasks, taken by chance from all, from which the resources of an app are judged."""
 
 
 def usage(connection: Connection, run_id: str) -> list[views.Usage]:
@@ -35,8 +34,6 @@ def _rows(connection: Connection, run_id: str) -> list[Row[Any]]:
     """Return tries of a sample of the tasks, with what was asked for them."""
     tasks, tries = schema.task.c, schema.attempt.c
     last = connection.execute(select(func.max(tasks.task_id)).where(tasks.run_id == run_id)).scalar()
-    every = max(1, ((last or 0) + 1) // _SAMPLE)
-    ids = range(0, -1 if last is None else last + 1, every) if last is not None else range(0)
     joined = schema.task.join(schema.attempt, (tries.run_id == tasks.run_id) & (tries.task_id == tasks.task_id))
     wanted = (
         select(
@@ -53,16 +50,14 @@ def _rows(connection: Connection, run_id: str) -> list[Row[Any]]:
         .where(tasks.run_id == run_id, tries.task_try_time_returned.is_not(None))
     )
     found: list[Row[Any]] = []
-    for start in range(0, len(ids), _CHUNK):
-        some = ids[start : start + _CHUNK]
-        chosen = tasks.task_id.in_(list(some)) if every > 1 else tasks.task_id.between(some[0], some[-1])
-        found += connection.execute(wanted.where(chosen))
+    for some in chunks(sampled(range(0 if last is None else last + 1), _SAMPLE)):
+        found += connection.execute(wanted.where(tasks.task_id.in_(some)))
     return found
 
 
 def _gpu_percent(connection: Connection, run_id: str, rows: Sequence[Row[Any]]) -> float | None:
     """Mean use of the devices of those tries that had one, while they ran."""
-    ids = sorted({row.task_id for row in rows if row.gpu_peak_bytes is not None})[:_CHUNK]
+    ids = sorted({row.task_id for row in rows if row.gpu_peak_bytes is not None})[:CHUNK]
     samples = schema.resource.c
     mean = select(func.avg(samples.gpu_percent)).where(samples.run_id == run_id, samples.task_id.in_(ids))
     return connection.execute(mean).scalar() if ids else None

@@ -269,6 +269,9 @@ class Graph(msgspec.Struct, kw_only=True, frozen=True):
     is_cut: bool
     """True where there are more than were asked for."""
 
+    is_estimated: bool = False
+    """True where the numbers of dependencies are estimated from some of the tasks."""
+
 
 class Usage(msgspec.Struct, kw_only=True, frozen=True):
     """What tasks of one app asked for, and what they used."""

@@ -10,8 +10,8 @@ from cnflow.monitoring.queries import tasks as task_queries
 from cnflow.monitoring.queries import views
 from cnflow.monitoring.queries.answers import Answers
 from cnflow.monitoring.queries.filters import TaskFilter, parse_filter, words_of
-from cnflow.monitoring.queries.places import merge_bars
 from cnflow.monitoring.queries.reader import Reader
+from cnflow.monitoring.queries.workers import merge_bars
 
 TASKS = 600
 
@@ -284,6 +284,24 @@ def test_bars_of_a_run_are_bounded(reader):
     run = reader.run("run-1")
     half = reader.bars("run-1", start=run.began, end=run.began + 30)
     assert 0 < len(half) < TASKS
+
+
+def test_a_long_run_is_judged_by_some_of_its_tasks(database, monkeypatch):
+    for module in ("graphs", "workers", "usage_by_app"):
+        monkeypatch.setattr(f"cnflow.monitoring.queries.{module}._SAMPLE", TASKS // 2)
+    monkeypatch.setattr("cnflow.monitoring.queries.workers._MARGIN", 50)
+    reader = Reader(str(database))
+    exact = sum(count for *_, count in reader.graph("run-1").edges)
+    graph = reader.graph("run-1", grouping="app")
+    assert graph.is_estimated
+    assert sum(count for *_, count in graph.edges) == pytest.approx(exact, rel=0.2)
+    assert {each.app for each in reader.usage("run-1")} >= set(APPS[:5])
+    assert len(reader.bars("run-1")) == TASKS // 2
+    run = reader.run("run-1")
+    late = reader.bars("run-1", start=run.began + 30)
+    assert {bar.task for bar in late if bar.task > 500}
+    assert all(bar.end >= run.began + 30 for bar in late)
+    reader.close()
 
 
 def test_a_dear_answer_is_kept_while_it_is_young():
