@@ -157,6 +157,10 @@ bench-sites: venv ## Measure runs through ssh and Slurm, which tests/services/{s
 bench-transfer: venv ## Measure files over the tasks' connection beside TCP and rsync, as root (ARGS="--large MB --small N --tasks N")
 	@.venv/bin/python -m benchmarks.transfer $(ARGS)
 
+.PHONY: bench-dashboard
+bench-dashboard: venv ## Measure the pages of the dashboard for a run of 1,000,000 tasks (ARGS="--tasks N --database F --check")
+	@.venv/bin/python -m benchmarks.dashboard $(ARGS)
+
 .PHONY: bench-kubernetes
 bench-kubernetes: venv ## Measure runs in pods beside bare pods, and through the API server (ARGS="--only first --tasks N")
 	@.venv/bin/python -m benchmarks.kubernetes $(ARGS)
