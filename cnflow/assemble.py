@@ -43,8 +43,8 @@ from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
 from cnflow.ledger import RunLedger, new_driver
 from cnflow.model.manager_settings import PROTOCOL
-from cnflow.monitoring.database_url import database_url
 from cnflow.monitoring.hub import EventHub
+from cnflow.monitoring.store.endpoint import endpoint_of
 from cnflow.run_logs.bounds import bounds_of
 from cnflow.run_logs.stream import LogStream
 
@@ -127,24 +127,19 @@ def start(dfk: DataFlowKernel) -> None:
             stream.start()
         logger.info("cnflow %s runs in %s", __version__, dfk.run_dir)
         dfk.start()
-        _start_dashboard(dfk.config, Path(dfk.run_dir), dfk)
+        _start_dashboard(dfk)
     except BaseException:
         dfk.cleanup()
         raise
 
 
-def _start_dashboard(config: Config, run_dir: Path, dfk: DataFlowKernel) -> None:
-    """Start the dashboard of a run that has one; a failure of it is a warning in the log.
-
-    Raises:
-        MissingExtraError: it needs packages that are not installed.
-    """
-    if config.dashboard is None:
-        return
-    url = database_url(config.monitoring or MonitoringHub(), run_dir)
-    dashboard = backend_of(config.dashboard)(config.dashboard, url, run_dir)
-    dfk.on_cleanup(dashboard.close)
-    dashboard.start()
+def _start_dashboard(dfk: DataFlowKernel) -> None:
+    settings, monitoring = dfk.config.dashboard, dfk.config.monitoring
+    if settings is not None and monitoring is not None:
+        url = endpoint_of(monitoring, Path(dfk.config.run_dir))
+        dashboard = backend_of(settings)(settings, url, Path(dfk.run_dir))
+        dfk.on_cleanup(dashboard.close)
+        dashboard.start()
 
 
 def clear() -> None:
