@@ -230,6 +230,17 @@ class TestDraining:
         assert driver.blocks.natives == {}
         assert driver.blocks.on_drained("0", driver.now) == []
 
+    def test_a_block_drains_when_its_user_wants_it_and_another_takes_its_place(self):
+        driver = Driver(high=1)
+        driver.running(1)
+        assert driver.blocks.on_drain_wanted("0", driver.now) == [OrderDrain("0")]
+        assert driver.blocks.on_drain_wanted("0", driver.now) == []
+        assert driver.blocks.on_drain_wanted("7", driver.now) == []
+        driver.blocks.on_manager_lost("0", 1, driver.now)
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0"), Forget("0")]
+        driver.decide(1)
+        assert driver.submit() == ["1"]
+
     def test_a_task_that_came_and_went_between_two_decisions_is_work(self):
         driver = Driver()
         driver.running(1)
