@@ -49,7 +49,6 @@ _PAGES = {
     "/runs/{run}/graph.json": "graph:graph_data",
     "/runs/{run}/workers": "workers:workers",
     "/runs/{run}/blocks": "blocks:blocks",
-    "/runs/{run}/blocks/{executor}/{block}": "blocks:block",
     "/runs/{run}/blocks/{executor}/{block}/log": "blocks:log",
     "/runs/{run}/blocks/{executor}/{block}": "blocks:block",
     "/runs/{run}/nodes": "nodes:nodes",
