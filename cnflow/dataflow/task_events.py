@@ -13,8 +13,8 @@ Rows are for speed: a task that does nothing takes some 30 microseconds of the d
 
 from __future__ import annotations
 
+import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import state_log
@@ -219,4 +219,9 @@ def _stream_of(stream: Any) -> str:  # noqa: ANN401 - a Stream, a DataFuture, or
         stream = stream.__dict__.get("file_obj")
     if isinstance(stream, File):
         return mask_url(stream.url)
-    return mask_url(str(stream)) if isinstance(stream, (str, Path)) else ""
+    if not isinstance(stream, (str, os.PathLike)):
+        return ""
+    try:
+        return mask_url(os.fsdecode(stream))
+    except Exception:  # noqa: BLE001 - a user's own class of paths
+        return ""
