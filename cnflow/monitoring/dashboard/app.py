@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cnflow.errors import ConfigurationError
-from cnflow.monitoring.dashboard import actions, api, live, metrics, rendering
+from cnflow.monitoring.dashboard import actions, api, live, metrics, pages, rendering
 from cnflow.monitoring.dashboard.auth import Gate, Headers
 from cnflow.monitoring.dashboard.live_runs import LiveRuns
 
@@ -81,11 +81,7 @@ def build_app(reader: Reader, *, token: str = "", hosts: tuple[str, ...] = (), c
 def _pages() -> Iterator[Route | Mount]:
     for address, place in _PAGES.items():
         module, _, function = place.partition(":")
-        try:
-            page = getattr(importlib.import_module(f"cnflow.monitoring.dashboard.pages.{module}"), function)
-        except (ModuleNotFoundError, AttributeError):
-            continue  # while the dashboard is built
-        yield Route(address, page)
+        yield Route(address, getattr(importlib.import_module(f"{pages.__name__}.{module}"), function))
     yield Mount("/static", StaticFiles(directory=rendering.STATIC), name="static")
 
 
