@@ -77,6 +77,21 @@ def test_run_of_a_driver_that_vanishes_is_crashed_and_complete(tmp_path):
     assert query("SELECT state, tasks_completed_count FROM workflow") == [("crashed", 100)]
 
 
+def test_journal_that_was_left_behind_is_written_by_a_command(tmp_path):
+    run = Run(tmp_path / "000")
+    run.some_tasks()
+    wait_for((tmp_path / "monitoring.db").exists)
+    os.kill(run.sink.writer.pid, signal.SIGKILL)
+    run.sink.writer._process.wait()
+    url = f"sqlite:///{tmp_path}/monitoring.db"
+    command = [sys.executable, "-m", "cnflow.monitoring.store.writer", str(tmp_path / "000"), url]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
+    run.sink._journal.close()
+    query = query_of(tmp_path / "monitoring.db")
+    assert query("SELECT state, tasks_completed_count FROM workflow") == [("crashed", 100)]
+    assert not (tmp_path / "000/monitoring.journal").exists()
+
+
 def test_two_runs_at_once_share_a_database(tmp_path):
     runs = [Run(tmp_path / "000"), Run(tmp_path / "001")]
     for run in runs:

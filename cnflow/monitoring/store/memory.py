@@ -25,16 +25,12 @@ class Memory(msgspec.Struct):
         launches = self.tries.get(task)
         if launches is None:
             return 0
-        return next((number for launched, number in reversed(launches) if launched <= time + CLOCK_SLACK), 0)
+        return next((number for launched, number in reversed(launches) if launched <= time), 0)
 
     def last_try(self, task: int) -> int:
         """Return the number of the last try of *task*."""
         launches = self.tries.get(task)
         return 0 if launches is None else launches[-1][1]
-
-
-CLOCK_SLACK = 1.0
-"""Seconds that the clocks of nodes may differ from the driver's."""
 
 
 def encode(memory: Memory) -> bytes:

@@ -10,6 +10,7 @@ failed dependency, cancelled before) has none. Numbers below 0 and empty texts a
 
 from __future__ import annotations
 
+from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -101,7 +102,7 @@ class RowMaker:
             return
         row: Row = {
             "workflow_name": event.name or "unnamed",
-            "workflow_version": event.version,
+            "workflow_version": event.version or strftime("%Y-%m-%d %H:%M:%S", gmtime(event.time)),
             "time_began": event.time,
             "host": event.host,
             "user": event.user,

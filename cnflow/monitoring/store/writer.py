@@ -1,4 +1,4 @@
-"""Process that writes a run's journal into the database: ``python -m cnflow.monitoring.store.writer RUN_DIR``.
+"""Process that writes a run's journal into the database: ``python -m cnflow.monitoring.store.writer RUN_DIR [URL]``.
 
 ::
 
@@ -154,9 +154,12 @@ def _be_nice() -> None:
 
 
 def main() -> int:
-    """Write the run whose folder is the argument."""
+    """Write the run whose folder is the argument; a second one is the URL, for a journal that was left behind."""
     folder = Path(sys.argv[1])
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    if sys.argv[2:]:
+        order = Order(url=sys.argv[2], driver=0, started="by hand", is_urgent=True)
+    else:
+        order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     logging.basicConfig(
         filename=folder / LOG,
         level=logging.DEBUG if order.debug else logging.INFO,

@@ -66,7 +66,7 @@ def test_late_report_of_a_worker_does_not_take_an_end_back():
 def test_sample_belongs_to_the_try_that_ran_then():
     failure = ev.FailureEvent(time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True)
     memory = Memory()
-    rows_of(SUBMITTED, task("launched"), failure, task("launched", T + 20, attempt=1), memory=memory)
+    rows_of(SUBMITTED, task("launched"), failure, task("launched", T + 5, attempt=1), memory=memory)
     sample = ev.ResourceSample(
         time=T + 4, executor="htex", block="0", manager="m", worker=0, task=7, user_seconds=1.0, system_seconds=0.5
     )
