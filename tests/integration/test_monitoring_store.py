@@ -77,6 +77,27 @@ def test_run_of_a_driver_that_vanishes_is_crashed_and_complete(tmp_path):
     assert query("SELECT state, tasks_completed_count FROM workflow") == [("crashed", 100)]
 
 
+def test_peak_of_a_try_is_the_highest_of_all_transactions(tmp_path):
+    from cnflow.model.events import ResourceSample
+    from cnflow.monitoring.store import database
+    from cnflow.monitoring.store.memory import Memory
+    from cnflow.monitoring.store.rows import RowMaker
+
+    url = f"sqlite:///{tmp_path}/m.db"
+    database.prepare(url)
+    store = database.Store(url, "run")
+    for position, gpu in enumerate((None, 5, 9, 2)):
+        maker = RowMaker(Memory())
+        if gpu is None:
+            maker.changes.put("try", (7, 0), {"task_executor": "e"})
+        else:
+            place = {"executor": "e", "block": "0", "manager": "m", "worker": 0}
+            maker.take(position, [ResourceSample(time=1.0 + position, task=7, gpu_bytes=gpu, **place)])
+        store.write(maker.finish(), position, Memory())
+    store.close()
+    assert query_of(tmp_path / "m.db")('SELECT gpu_peak_bytes FROM "try"') == [(9,)]
+
+
 def test_journal_that_was_left_behind_is_written_by_a_command(tmp_path):
     run = Run(tmp_path / "000")
     run.some_tasks()

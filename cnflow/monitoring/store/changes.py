@@ -28,6 +28,9 @@ FIRST_ONLY: Mapping[str, frozenset[str]] = {
 }
 """Columns, by table, that keep their first value."""
 
+HIGHEST: Mapping[str, frozenset[str]] = {"try": frozenset({"peak_rss_bytes", "gpu_peak_bytes"})}
+"""Columns, by table, that keep their highest value."""
+
 ADDED: Mapping[str, frozenset[str]] = {
     "workflow": frozenset(
         {
@@ -91,10 +94,12 @@ class Changes:
     def update(self, table: str, key: Key, values: Row) -> None:
         """Change a row if it is there."""
         row = self.rows[table].get(key)
-        if row is not None:
-            row.update(values)
-        else:
-            self.updates[table].setdefault(key, {}).update(values)
+        if row is None:
+            row = self.updates[table].setdefault(key, {})
+        for name in HIGHEST.get(table, ()):
+            if name in row and name in values:
+                values[name] = max(row[name], values[name])  # type: ignore[call-overload]  # both are numbers
+        row.update(values)
 
     def add(self, table: str, key: Key, counts: Mapping[str, float]) -> None:
         """Add *counts* to a row."""

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Float, Integer, LargeBinary
 
 from cnflow.monitoring.store import schema
-from cnflow.monitoring.store.changes import ADDED, FINAL, FIRST_ONLY
+from cnflow.monitoring.store.changes import ADDED, FINAL, FIRST_ONLY, HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,11 +95,12 @@ def update(name: str, changed: frozenset[str], dialect: str) -> Statement:
     values = tuple(sorted(changed))
     columns = (*values, *keys)
     if dialect == "sqlite":
-        assigned = ", ".join(f"{_quoted(column)} = ?" for column in values)
+        assigned = ", ".join(f"{_quoted(column)} = {_update_of(name, column, '?', dialect)}" for column in values)
         where = " AND ".join(f"{_quoted(column)} = ?" for column in keys)
         sql = f"UPDATE {_quoted(name)} SET {assigned} WHERE {where}"
     else:
-        assigned = ", ".join(f"{_quoted(column)} = r.{_quoted(column)}" for column in values)
+        news = {column: _update_of(name, column, f"r.{_quoted(column)}", dialect) for column in values}
+        assigned = ", ".join(f"{_quoted(column)} = {new}" for column, new in news.items())
         where = " AND ".join(f"{_quoted(name)}.{_quoted(column)} = r.{_quoted(column)}" for column in keys)
         sql = f"UPDATE {_quoted(name)} SET {assigned} FROM {_records(table, columns)} WHERE {where}"
     return Statement(sql, columns, values, (), False, _times(table, columns))
@@ -107,6 +108,13 @@ def update(name: str, changed: frozenset[str], dialect: str) -> Statement:
 
 def _times(table: Table, columns: Sequence[str]) -> tuple[int, ...]:
     return tuple(n for n, column in enumerate(columns) if isinstance(table.c[column].type, DateTime))
+
+
+def _update_of(table: str, column: str, new: str, dialect: str) -> str:
+    if column not in HIGHEST.get(table, ()):
+        return new
+    highest = "max" if dialect == "sqlite" else "greatest"
+    return f"{highest}(coalesce({_quoted(table)}.{_quoted(column)}, 0), {new})"
 
 
 def _assignment(table: str, column: str) -> str:

@@ -126,3 +126,13 @@ def test_states_of_blocks_have_the_names_of_parsl(state, status):
 def test_dropped_samples_are_counted():
     changes = rows_of(ev.DroppedEvents(time=T, count=5, source="m"), ev.DroppedEvents(time=T, count=2, source="m"))
     assert changes.rows["workflow"][()]["samples_dropped_count"] == 7
+
+
+def test_peak_of_a_try_is_its_highest():
+    def sample(seconds, gpu):
+        return ev.ResourceSample(
+            time=T + seconds, executor="e", block="0", manager="m", worker=0, task=7, gpu_bytes=gpu, peak_bytes=10 * gpu
+        )
+
+    changes = rows_of(sample(1, 5), sample(2, 9), sample(3, 2))
+    assert changes.updates["try"][7, 0] == {"gpu_peak_bytes": 9, "peak_rss_bytes": 90}
