@@ -102,6 +102,7 @@ class HighThroughputBackend:
         self._lock = threading.Lock()
         """Held while tasks enter or leave `_held`."""
         self._held: dict[TaskId, HeldTask] = {}
+        self._events.is_present = lambda task, attempt: holds(self._held, task, attempt)
         """Tasks that are not reported yet, as they were serialized: the user may change the arguments afterwards."""
         self._demand = TaskDemand(settings)
         self._attempts = itertools.count()

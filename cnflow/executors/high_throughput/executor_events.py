@@ -53,6 +53,10 @@ class ExecutorEvents:
         self.is_on = emit is not None
         self._emit = emit if emit is not None else _drop
         self._on_staging: Callable[[StagingNote], None] = _ignore
+        self.is_present: Callable[[TaskId, int], bool] = lambda _, __: True
+        """Returns False for an attempt at a task that is over: a note that it runs comes late, and would be taken for
+        its last state."""
+
         self._managers: dict[ManagerId, ManagerInfo] = {}
         self._stages: dict[BlockId, Stage] = {}
         self._costs = _BlockCosts()
@@ -145,6 +149,8 @@ class ExecutorEvents:
         if message.lost:
             self._emit(DroppedEvents(time=now, count=message.lost, source="interchange"))
         for each in message.events:
+            if each.state == "running" and not self.is_present(TaskId(each.task), each.attempt):
+                continue
             event = WorkerEvent(
                 time=each.time,
                 executor=self._label,
