@@ -26,6 +26,7 @@ from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.registry import backend_of
 from cnflow.config.registry import load as load_target
 from cnflow.config.selection import select_config
+from cnflow.config.switches import settings_of
 from cnflow.config.tables import at
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
 from cnflow.dataflow.call_folder import current_folder
@@ -117,7 +118,7 @@ def start(dfk: DataFlowKernel) -> None:
         end_of_log = logs.start_run_log(dfk.config, dfk.run_dir)
         dfk.on_cleanup(usage_tracking.begin(dfk.config, dfk.task_counts))
         dfk.on_cleanup(end_of_log)
-        bounds = bounds_of(dfk.config.logs, Path(dfk.run_dir))
+        bounds = bounds_of(settings_of(dfk.config.logs), Path(dfk.run_dir))
         if bounds is not None:
             dfk.on_cleanup(bounds.close)
             bounds.start()
@@ -134,7 +135,7 @@ def start(dfk: DataFlowKernel) -> None:
 
 
 def _start_dashboard(dfk: DataFlowKernel) -> None:
-    settings, monitoring = dfk.config.dashboard, dfk.config.monitoring
+    settings, monitoring = settings_of(dfk.config.dashboard), settings_of(dfk.config.monitoring)
     if settings is not None and monitoring is not None:
         url = endpoint_of(monitoring, Path(dfk.config.run_dir))
         dashboard = backend_of(settings)(settings, url, Path(dfk.run_dir))
@@ -208,7 +209,7 @@ def new_graph(
         ledger=ledger,
         adoptable_for=config.adoptable_for,
         log_size=logs.size_of(config) or 0,
-        json_logs=config.logs is not None and config.logs.format == "json",
+        json_logs=logs.are_json(config),
         local_packages=tuple(config.local_packages),
         folder=current_folder(),
         emit=None if hub is None else hub.emit,
@@ -307,7 +308,7 @@ def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
         MissingExtraError: the packages of one are not installed.
     """
     sinks: list[Sink] = []
-    for settings in (*config.sinks, *filter(None, (config.monitoring,))):
+    for settings in (*config.sinks, *filter(None, (settings_of(config.monitoring),))):
         try:
             sinks.append(backend_of(settings)(settings, run_dir))
         except OSError as error:
@@ -317,7 +318,7 @@ def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
 
 def _sample_interval(config: Config) -> float | None:
     """Return the seconds between samples of what tasks use; 0 for one at their end, None for none."""
-    monitoring = config.monitoring
+    monitoring = settings_of(config.monitoring)
     is_on = monitoring is not None and monitoring.resource_monitoring_enabled
     return monitoring.resource_monitoring_interval if monitoring is not None and is_on else None
 

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cnflow.config.switches import settings_of
 from cnflow.dataflow import loaded_run
 from cnflow.graph_layout import layout
 from cnflow.html_tables import COLOURS, escape
@@ -62,8 +63,9 @@ def graph(*, grouping: Grouping = "") -> GraphDrawing:
     """
     run = loaded_run.require("graph()")
     missing = run.task_count - len(run.tasks)
-    if missing and run.config.monitoring is not None:
-        return GraphDrawing(_recorded_graph(run, run.config.monitoring, grouping))
+    monitoring = settings_of(run.config.monitoring)
+    if missing and monitoring is not None:
+        return GraphDrawing(_recorded_graph(run, monitoring, grouping))
     remark = (
         f"{missing} of {run.task_count} tasks are missing: the run does not keep finished ones. "
         "Config(garbage_collect=False) does, and Config(monitoring=True) records them."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.config.logging import DATES, FORMAT, FileLogging, JSONLogging, LogConfig, NoopLogging
 from cnflow.config.paths import path_argument
+from cnflow.config.switches import settings_of
 
 if TYPE_CHECKING:
     import os
@@ -88,15 +89,23 @@ def start_run_log(config: Config, run_dir: Path) -> Callable[[], None]:
         OSError: its file cannot be opened.
     """
     destination: LogConfig | bool = config.initialize_logging
-    if destination is False and config.logs is not None:
-        kind = JSONLogging if config.logs.format == "json" else FileLogging
-        destination = kind(level=config.logs.level)
+    files = settings_of(config.logs)
+    if destination is False and files is not None:
+        kind = JSONLogging if files.format == "json" else FileLogging
+        destination = kind(level=files.level)
     return start(destination, run_dir, size_of(config))
 
 
 def size_of(config: Config) -> int | None:
     """Return the bytes of each log of a run and its older part; None is no limit."""
-    return config.log_size if config.logs is None or config.logs.size is None else config.logs.size
+    files = settings_of(config.logs)
+    return config.log_size if files is None or files.size is None else files.size
+
+
+def are_json(config: Config) -> bool:
+    """Return whether the logs of the run's processes are JSON lines."""
+    files = settings_of(config.logs)
+    return files is not None and files.format == "json"
 
 
 def _do_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
@@ -30,6 +30,14 @@ _AnyLogConfig = Annotated[SerializeAsAny[LogConfig], BeforeValidator(LOGS.parse)
 RetryHandler = Callable[[BaseException, Any], float]
 _AnySink = Annotated[SerializeAsAny[SinkSettings], BeforeValidator(SINKS.parse)]
 _AnyExecutor = Annotated[SerializeAsAny[ExecutorSettings], BeforeValidator(EXECUTORS.parse)]
+if TYPE_CHECKING:  # what users may write; `cnflow.config.switches.settings_of` is for whoever reads
+    _Logs = LogFiles | bool | str | None
+    _Monitoring = MonitoringHub | bool | None
+    _Dashboard = Dashboard | bool | None
+else:
+    _Logs = Annotated[LogFiles | None, switch(LogFiles, "logs"), BeforeValidator(parse_log_files)]
+    _Monitoring = Annotated[MonitoringHub | None, switch(MonitoringHub, "monitoring")]
+    _Dashboard = Annotated[Dashboard | None, switch(Dashboard, "dashboard")]
 
 
 STRATEGIES = ("none", "simple", "htex_auto_scale")
@@ -179,14 +187,14 @@ class Config(Settings):
     task keep their order. What comes faster than it can be shown is left out and counted; `cnflow logs` shows it. Tasks
     in threads print to the driver's own stdout anyway."""
 
-    logs: Annotated[LogFiles | None, switch(LogFiles, "logs"), BeforeValidator(parse_log_files)] = None
+    logs: _Logs = None
     """Form and size of the run's log files: `LogFiles`, or its form alone, ``"json"`` or ``"text"``. None is text, with
     `log_size` as its bound, and no log of the driver."""
 
-    monitoring: Annotated[MonitoringHub | None, switch(MonitoringHub, "monitoring")] = None
+    monitoring: _Monitoring = None
     """Record the run in a database. True is ``MonitoringHub()``; None and False record nothing, which costs nothing."""
 
-    dashboard: Annotated[Dashboard | None, switch(Dashboard, "dashboard")] = None
+    dashboard: _Dashboard = None
     """Show the run in a browser while it goes on. True is ``Dashboard()``; it needs monitoring, and switches it on."""
 
     sinks: list[_AnySink] = Field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, Union
 
 from pydantic import BeforeValidator
 
@@ -10,6 +10,14 @@ from cnflow.config.tables import one_table
 
 if TYPE_CHECKING:
     from cnflow.config.base import Settings
+
+_S = TypeVar("_S")
+_Switch = Union[_S, bool, str, None]
+
+
+def settings_of(value: _Switch[_S]) -> _S | None:
+    """Return the settings of a switch; None while it is off. Users may write True: it is not kept, see `switch`."""
+    return None if value is None or isinstance(value, (bool, str)) else value
 
 
 def switch(settings: type[Settings], option: str) -> BeforeValidator:

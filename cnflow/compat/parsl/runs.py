@@ -16,6 +16,7 @@ from cnflow.compat.parsl.resources import pop_resources
 from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.compat.parsl.task_record import ParslTaskRecord
 from cnflow.config.selection import select_config
+from cnflow.config.switches import settings_of
 from cnflow.dataflow import loaded_run
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS, AppOptions, CallOptions
 from cnflow.dataflow.memo.cache import CacheDecision
@@ -53,7 +54,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     @property
     def monitoring(self) -> LiveMonitoring | None:
         """Monitoring of this run; None where there is none."""
-        settings, hub = self.config.monitoring, self._graph.hub
+        settings, hub = settings_of(self.config.monitoring), self._graph.hub
         if settings is None or hub is None:
             return None
         return LiveMonitoring(settings, [sink for sink, _ in hub._sinks])  # noqa: SLF001 - nobody else asks for them

@@ -49,7 +49,7 @@ _PERIOD = 0.5
 _PATIENCE = 3600.0
 """Seconds after the end of its driver for which a database that does not answer is tried."""
 
-_NICENESS = 19
+_NICENESS = 10
 _LONGEST_WAIT = 10.0
 
 

@@ -31,3 +31,7 @@ assert_type(File("a.txt").filename, str)
 assert_type(DataFuture(None, "a.txt").result(timeout=2), File)
 assert_type(Resources(cores=2).gpus, int | None)
 settings: dict[str, object] = config.model_dump()
+
+
+def monitored() -> cnflow.Config:
+    return cnflow.Config(monitoring=True, dashboard=False, logs="json")
