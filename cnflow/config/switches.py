@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cnflow.config.base import Settings
 
 _S = TypeVar("_S")
-_Switch = Union[_S, bool, str, None]
+_Switch = Union[_S, bool, str, None]  # noqa: UP007 - mypy takes the other form for no generic
 
 
 def settings_of(value: _Switch[_S]) -> _S | None:
