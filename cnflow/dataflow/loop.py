@@ -109,15 +109,13 @@ class TaskGraph:
         """Id of the run, set by its maker."""
         self.is_closed = False
         self.hub, self._emit = hub, hub.emit if hub is not None else None
-        resolver = RESOLVERS[config.dependency_resolver]
-        self._state = TaskGraphState()
+        resolver, self._state = RESOLVERS[config.dependency_resolver], TaskGraphState()
         self.staging = StagingTable(self.records, self._state.state_of, self._emit)
         self._external = ExternalFutures(
             lambda number: self._state.on_submitted(number, (), 0, 0), self._on_external_done
         )
         self.failures, self.callbacks = Failures(self._external), CallbackThreads()
-        self._cancelled: set[TaskId] = set()
-        self._lock = threading.RLock()
+        self._lock, self._cancelled = threading.RLock(), set[TaskId]()
         self.pending_limit = PendingLimit(
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records) + len(self.callbacks)
         )
