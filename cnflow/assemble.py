@@ -201,22 +201,7 @@ def new_graph(
         config.monitoring = MonitoringHub()
     run_dir = ledger.path.parent
     hub = _event_hub(config, run_dir)
-    run = RunContext(
-        run=ledger.run,
-        run_dir=run_dir,
-        strategy=config.strategy,
-        max_idletime=config.max_idletime,
-        ledger=ledger,
-        adoptable_for=config.adoptable_for,
-        log_size=logs.size_of(config) or 0,
-        json_logs=logs.are_json(config),
-        local_packages=tuple(config.local_packages),
-        folder=current_folder(),
-        emit=None if hub is None else hub.emit,
-        sample_interval=_sample_interval(config),
-        images=_image_pins(config, run_dir),
-        spending=_spending(config, run_dir, is_adopted=ledger.adopted is not None),
-    )
+    run = _run_context(config, ledger, hub)
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
     graph = TaskGraph(
@@ -239,6 +224,27 @@ def new_graph(
         hub.emit(begun)
         hub.last_event = lambda: end_event(begun, graph.counts())
     return graph
+
+
+def _run_context(config: Config, ledger: RunLedger, hub: EventHub | None) -> RunContext:
+    """Make what the executors of a run have in common."""
+    run_dir, monitoring = ledger.path.parent, settings_of(config.monitoring)
+    return RunContext(
+        run=ledger.run,
+        run_dir=run_dir,
+        strategy=config.strategy,
+        max_idletime=config.max_idletime,
+        ledger=ledger,
+        adoptable_for=config.adoptable_for,
+        log_size=logs.size_of(config) or 0,
+        json_logs=logs.are_json(config),
+        local_packages=tuple(config.local_packages),
+        folder=current_folder(),
+        emit=None if hub is None else hub.emit,
+        sample_interval=None if monitoring is None else monitoring.sample_interval,
+        images=_image_pins(config, run_dir),
+        spending=_spending(config, run_dir, is_adopted=ledger.adopted is not None),
+    )
 
 
 class RunExecutors:
@@ -314,13 +320,6 @@ def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
         except OSError as error:
             raise ConfigurationError(f"The sink {settings!r} cannot be used: {error}.") from error
     return EventHub(sinks) if sinks else None
-
-
-def _sample_interval(config: Config) -> float | None:
-    """Return the seconds between samples of what tasks use; 0 for one at their end, None for none."""
-    monitoring = settings_of(config.monitoring)
-    is_on = monitoring is not None and monitoring.resource_monitoring_enabled
-    return monitoring.resource_monitoring_interval if monitoring is not None and is_on else None
 
 
 def _task_variables(config: Config, run: RunId) -> TaskVariables | None:

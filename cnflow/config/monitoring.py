@@ -64,3 +64,8 @@ class MonitoringHub(Settings):
 
     logdir: str | None = None
     """Not used: the log of the writer is ``monitoring.log`` in the run's folder."""
+
+    @property
+    def sample_interval(self) -> float | None:
+        """Seconds between samples of what tasks use; 0 for one at their end, None for none."""
+        return self.resource_monitoring_interval if self.resource_monitoring_enabled else None

@@ -372,6 +372,8 @@ def _compared(value: Any) -> Any:  # noqa: ANN401 - any field
         return (value.user, _compared(value.password))
     if isinstance(value, Mapping):
         return sorted(((str(name), _compared(each)) for name, each in value.items()), key=repr)
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return [_compared(each) for each in value]
     return value
 
 

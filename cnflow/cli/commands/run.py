@@ -33,6 +33,14 @@ def end_options_after_module(args: list[str]) -> list[str]:
     return args
 
 
+_Parsl = Annotated[
+    bool, typer.Option("--parsl", help='Let "import parsl" in the script import cnflow: runs a Parsl script unchanged.')
+]
+_Dashboard = Annotated[
+    bool, typer.Option("--dashboard", help="Record the run, and show it in a browser; prints the address.")
+]
+
+
 def run(
     arguments: Annotated[
         list[str] | None,
@@ -53,14 +61,9 @@ def run(
             help="Python, TOML, JSON or YAML file with the Config that cnflow.load() uses, and every app without it.",
         ),
     ] = None,
-    parsl: Annotated[
-        bool,
-        typer.Option("--parsl", help='Let "import parsl" in the script import cnflow: runs a Parsl script unchanged.'),
-    ] = False,
+    parsl: _Parsl = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
-    dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="Record the run, and show it in a browser; prints the address.")
-    ] = False,
+    dashboard: _Dashboard = False,
 ) -> None:
     """Run a Python script as "python SCRIPT ARGS" would, and show the progress of its tasks on stderr.
 
