@@ -21,6 +21,7 @@ def soak(folder, *more):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_tasks_survive_a_fault_each_second(tmp_path):
     done = soak(tmp_path, "--tasks", "2000")
     assert done.returncode == 0, done.stdout + done.stderr  # contains the seed that repeats the run
@@ -29,6 +30,7 @@ def test_tasks_survive_a_fault_each_second(tmp_path):
 
 @pytest.mark.docker
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_tasks_in_containers_survive_a_fault_each_second(tmp_path, image_base):
     done = soak(tmp_path, "--tasks", "600", "--image", image_base)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -38,6 +40,7 @@ def test_tasks_in_containers_survive_a_fault_each_second(tmp_path, image_base):
 @pytest.mark.root
 @pytest.mark.cc
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_tasks_on_nodes_of_their_own_survive_faults_of_networks_clocks_and_limits(tmp_path):
     done = soak(tmp_path, "--tasks", "2000", "--network")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -48,6 +51,7 @@ def test_tasks_on_nodes_of_their_own_survive_faults_of_networks_clocks_and_limit
 @pytest.mark.root
 @pytest.mark.timeout(400)
 @pytest.mark.xdist_group("a cluster of its own")
+@pytest.mark.long
 def test_tasks_in_pods_survive_a_fault_each_second(tmp_path, base_name):
     done = soak(tmp_path, "--tasks", "600", "--pods", base_name)
     assert done.returncode == 0, done.stdout + done.stderr

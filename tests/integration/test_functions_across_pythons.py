@@ -24,7 +24,9 @@ OLDEST = f"{kinds.OLDEST_WORKER[0]}.{kinds.OLDEST_WORKER[1]}"
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize(
+    "minor", [*(pytest.param(minor, marks=pytest.mark.long) for minor in ("3.10", "3.11", "3.12")), "3.13"]
+)
 def test_functions_and_values_of_many_kinds_run_on_every_python(minor, pythons, driver_python, tmp_path):
     others = [other for other in pythons if tuple(map(int, other.split("."))) >= kinds.OLDEST_WORKER]
     workers = [f"{other}={pythons[other]}" for other in others]

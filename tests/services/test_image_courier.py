@@ -92,6 +92,7 @@ def test_image_of_the_engine_becomes_a_sif_once_with_the_id_that_the_engine_has(
 
 
 @pytest.mark.charliecloud
+@pytest.mark.long
 def test_site_of_charliecloud_gets_a_folder(far_site, image_base):
     fetched, _ = fetch(far_site, image_base, CharliecloudRuntime())
     assert fetched.image.form is ImageForm.FOLDER
@@ -101,12 +102,14 @@ def test_site_of_charliecloud_gets_a_folder(far_site, image_base):
 
 @pytest.mark.podman
 @pytest.mark.usefixtures("podman_configuration")
+@pytest.mark.long
 def test_site_of_podman_gets_an_archive(far_site, image_base):
     fetched, _ = fetch(far_site, image_base, PodmanRuntime())
     assert fetched.image.form is ImageForm.ARCHIVE
     assert fetched.probe is not None
 
 
+@pytest.mark.long
 def test_login_node_without_apptainer_gets_a_folder(site, image_base, monkeypatch, tmp_path):
     """tar is all that it needs."""
     monkeypatch.setattr("cnflow.sites.courier._PROGRAMS", ("apptainer-that-is-not-there",))
@@ -118,6 +121,7 @@ def test_login_node_without_apptainer_gets_a_folder(site, image_base, monkeypatc
 
 @pytest.mark.apptainer
 @pytest.mark.registry
+@pytest.mark.long
 def test_site_pulls_by_digest_and_the_id_is_that_of_the_engine(site, registries, engine, image_base):
     name = registries.name()
     assert engine.images.get(image_base).tag(name)
@@ -212,6 +216,7 @@ def test_image_of_the_engine_alone_is_not_pulled(site):
 
 
 @pytest.mark.apptainer
+@pytest.mark.long
 def test_docker_archive_and_the_engine_give_one_sif(site, engine, image_base, tmp_path):
     archive = tmp_path / "app.tar"
     with archive.open("wb") as file:
@@ -283,6 +288,7 @@ def test_full_file_system_is_told_with_what_to_do(site, image_base, tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.long
 def test_many_drivers_bring_an_image_once(tmp_path, image_base):
     results = []
 
@@ -335,6 +341,7 @@ def test_node_without_room_runs_the_image_from_where_it_is(far_site, sif):
 
 
 @pytest.mark.apptainer
+@pytest.mark.long
 def test_image_push_brings_it_to_each_site_of_a_configuration_once(sif, tmp_path):
     config = tmp_path / "cluster.toml"
     lines = []

@@ -47,6 +47,7 @@ def test_image_of_the_engine_is_sent_and_becomes_a_sif_there(site, engine, image
 
 
 @pytest.mark.charliecloud
+@pytest.mark.long
 def test_connection_that_is_killed_leaves_nothing_and_the_next_try_succeeds(site, channel, image_base, monkeypatch):
     started = []
     real = channel.start

@@ -86,6 +86,7 @@ def node():
 
 
 @pytest.mark.apptainer
+@pytest.mark.long
 def test_each_node_of_a_job_has_a_container(run, image_base, until):
     run(Image(image_base), "apptainer", nodes_per_block=2, launcher=SrunLauncher())
     task = python_app(node)
@@ -96,6 +97,7 @@ def test_each_node_of_a_job_has_a_container(run, image_base, until):
 
 
 @pytest.mark.apptainer
+@pytest.mark.long
 def test_elements_of_an_array_have_containers_of_their_own(run, image_base, until):
     run(Image(image_base), "auto", init_blocks=3, max_blocks=3)
     task = python_app(node)
@@ -117,6 +119,7 @@ def test_node_runs_its_own_copy_and_the_record_of_the_run_has_the_digest(run, en
     assert f'id = "{identity}"' in (Path(loaded.run_dir) / "images.lock").read_text()
 
 
+@pytest.mark.long
 def test_node_without_a_runtime_fails_the_tasks_with_words(run, image_base):
     run(Image(image_base), ApptainerRuntime(program="no_such"))
     with pytest.raises(BlockError, match=r"has no no_such, and so cannot start a container of Apptainer") as caught:
@@ -158,8 +161,8 @@ def _command_lines():
 @pytest.mark.parametrize(
     "runtime",
     [
-        pytest.param("apptainer", marks=pytest.mark.apptainer),
-        pytest.param("charliecloud", marks=pytest.mark.charliecloud),
+        pytest.param("apptainer", marks=[pytest.mark.apptainer, pytest.mark.long]),
+        pytest.param("charliecloud", marks=[pytest.mark.charliecloud, pytest.mark.long]),
         pytest.param("podman", marks=pytest.mark.podman),
         "docker",
     ],
