@@ -17,6 +17,7 @@ from cnflow.model.item import ItemForm
 from cnflow.testing.task_driver import TaskDriver
 from tests.integration.test_items_between_nodes import two_nodes
 from tests.integration.test_items_on_nodes import Needing, leave, size_of
+from tests.waiting import wait_until
 
 __all__ = ["two_nodes"]
 
@@ -39,7 +40,9 @@ def leave_and_die():
 
 def test_item_that_died_with_its_node_is_lost_with_its_key(two_nodes, tmp_path):
     (item,) = two_nodes.outcome(two_nodes.python(leave, os.urandom(64 * MIB), "value")).items
-    (owner,) = [path for path in tmp_path.glob("tmp*/cnflow-area-*") if (path / "objects" / item.key.hex()).exists()]
+    (owner,) = wait_until(
+        lambda: [path for path in tmp_path.glob("tmp*/cnflow-area-*") if (path / "objects" / item.key.hex()).exists()]
+    )
     managers = {two_nodes.outcome(task).value for task in [two_nodes.python(parent) for _ in range(12)]}
     for manager in managers:
         environment = Path(f"/proc/{manager}/environ").read_bytes()
