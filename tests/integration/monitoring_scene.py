@@ -9,14 +9,14 @@ from cnflow.monitoring.sinks.database import DatabaseSink
 
 
 class Run:
-    """Args: folder of the run, and options of MonitoringHub."""
+    """Args: folder of the run, options of MonitoringHub, and number of tasks of drivers before this one."""
 
-    def __init__(self, folder, **options):
+    def __init__(self, folder, tasks=0, **options):
         self.folder = folder
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=tasks > 0)
         self.sink = DatabaseSink(MonitoringHub(writer_timeout=60, **options), folder)
         self.began = time.time()
-        self.tasks = 0
+        self.tasks = tasks
         self.sink.write([ev.RunEvent(time=self.began, run=f"run-{folder.name}", state="running", name="scene")])
 
     def some_tasks(self, count=100):

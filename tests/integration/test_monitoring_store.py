@@ -1,5 +1,6 @@
 """The journal of monitoring and its writer, a real process, on SQLite; with kills."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -75,6 +76,50 @@ def test_run_of_a_driver_that_vanishes_is_crashed_and_complete(tmp_path):
     wait_for(lambda: not (tmp_path / "000/monitoring.journal").exists())
     query = query_of(tmp_path / "monitoring.db")
     assert query("SELECT state, tasks_completed_count FROM workflow") == [("crashed", 100)]
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_run_that_another_driver_takes_over_has_the_tasks_of_both(tmp_path, is_left):
+    script = """
+        import os, sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        from tests.integration.monitoring_scene import Run
+        run = Run(Path(sys.argv[1]))
+        if sys.argv[3] == "True":
+            run.sink.writer._process.kill()
+            run.sink.writer.keep_alive = lambda: None
+        for _ in range(3):
+            run.some_tasks(1000)
+        os.kill(os.getpid(), 9)
+    """
+    folder = tmp_path / "000"
+    command = [sys.executable, "-c", dedent(script), str(folder), str(Path.cwd()), str(is_left)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    if not is_left:
+        wait_for(lambda: not (folder / "monitoring.journal").exists())
+    run = Run(folder, tasks=3000)
+    assert (folder / "monitoring.journal.1").exists() is is_left
+    run.some_tasks()
+    wait_for(lambda: not is_left or not (folder / "monitoring.journal").exists())
+    run.some_tasks()
+    run.end()
+    query = query_of(tmp_path / "monitoring.db")
+    assert run.is_complete(query)
+    assert query("SELECT count(*) FROM event") == [(3,)]
+    assert not list(folder.glob("monitoring.journal*"))
+
+
+def test_disk_that_is_full_at_the_beginning_costs_no_state(tmp_path, monkeypatch):
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    run = Run(tmp_path / "000")
+    run.some_tasks()
+    assert run.sink.writer.pid is None
+    monkeypatch.setattr(os, "pwrite", real)
+    run.some_tasks()
+    run.end()
+    assert run.is_complete(query_of(tmp_path / "monitoring.db"))
 
 
 def test_peak_of_a_try_is_the_highest_of_all_transactions(tmp_path):

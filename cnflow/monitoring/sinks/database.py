@@ -23,7 +23,7 @@ import msgspec
 from cnflow.model.events import DroppedEvents, NodeSample, ResourceSample, RunEvent, SampleBatch
 from cnflow.monitoring.store.endpoint import check, endpoint_of
 from cnflow.monitoring.store.journal import Journal, encode
-from cnflow.monitoring.store.order import LOG, NAME, Order
+from cnflow.monitoring.store.order import LOG, NAME, Order, new_journal
 from cnflow.monitoring.store.processes import start_of
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class DatabaseSink:
         self._settings = settings
         self._run_dir = run_dir
         self._journal: Journal | None = None
+        self._run = run_dir.name
         self._kept: list[bytes] = []
         self._dropped = 0
         self._is_failing = False
@@ -76,17 +77,19 @@ class DatabaseSink:
 
     def write(self, events: Sequence[AnyEvent]) -> None:
         """Append *events* to the journal; what a full disk refuses is kept."""
+        self._run = next((each.run for each in events if isinstance(each, RunEvent)), self._run)
         self._keep(list(events))
-        self._flush(events)
-        self.writer.keep_alive()
+        self._flush()
+        if self._journal is not None:
+            self.writer.keep_alive()
 
     def close(self) -> None:
         """Wait until all is in the database, for a bounded time."""
         deadline = time.monotonic() + self._settings.writer_timeout
-        self._flush(())
+        self._flush()
         while self._kept and time.monotonic() < deadline:
             time.sleep(0.2)
-            self._flush(())
+            self._flush()
         if self._kept:
             logger.error("monitoring lost %d parts of the journal, which could not be written", len(self._kept))
         if self._journal is None:
@@ -104,11 +107,12 @@ class DatabaseSink:
             self._dropped = 0
         self._kept.append(encode(events))
 
-    def _flush(self, events: Sequence[AnyEvent]) -> None:
+    def _flush(self) -> None:
         try:
             if self._journal is None:
-                run = next((each.run for each in events if isinstance(each, RunEvent)), self._run_dir.name)
-                self._journal = Journal(self._run_dir / NAME, run)
+                path = new_journal(self._run_dir)
+                self._journal = Journal(path, self._run)
+                self.writer.set_journal(path, self._journal.id)
             while self._kept:
                 self._journal.append(self._kept[0])
                 self._kept.pop(0)
@@ -132,6 +136,7 @@ class WriterProcess:
     def __init__(self, run_dir: Path, url: str, *, is_debugging: bool) -> None:
         self._run_dir = run_dir
         self._order = Order(url=url, driver=os.getpid(), started=start_of(os.getpid()), debug=is_debugging)
+        self._journal = run_dir / NAME
         self._process: subprocess.Popen[bytes] | None = None
         self._wait = 0.5
         self._next = 0.0
@@ -144,6 +149,10 @@ class WriterProcess:
     def is_alive(self) -> bool:
         """Return whether the process runs."""
         return self._process is not None and self._process.poll() is None
+
+    def set_journal(self, path: Path, journal: str) -> None:
+        """Have it write the journal at *path*, whose id is *journal*."""
+        self._journal, self._order.journal = path, journal
 
     def keep_alive(self) -> None:
         """Start the process, unless it runs, or ended a moment ago, or is done."""
@@ -175,7 +184,7 @@ class WriterProcess:
             logger.warning(
                 "monitoring is not complete yet: %s of the run's journal is left to write. Process %s goes on by "
                 "itself; its log is %s",
-                _size_of(self._run_dir / NAME),
+                _size_of(self._journal),
                 self.pid,
                 self._run_dir / LOG,
             )

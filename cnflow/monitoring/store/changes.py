@@ -24,6 +24,7 @@ FINAL = frozenset({"done", "failed", "dependency_failed", "cancelled"})
 """States of a task that no later one replaces."""
 
 FIRST_ONLY: Mapping[str, frozenset[str]] = {
+    "workflow": frozenset({"time_began"}),  # of a run that is taken over
     "error_group": frozenset({"error_type", "task_func_name", "message", "first_task", "first_time"}),
 }
 """Columns, by table, that keep their first value."""

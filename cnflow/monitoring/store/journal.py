@@ -2,7 +2,7 @@
 
 ::
 
-    header: MAGIC, id of the run (36 bytes, padded)
+    header: MAGIC, id of the run, and one of the journal: a run that is taken over has several (64 bytes, padded)
     frame:  length (4 bytes, big-endian), CRC-32 of the payload (4 bytes), payload: MessagePack of a list of events
     frame ...
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"cnflow journal 1\n"
 _RUN = 64
+_ID = 16
 BEGIN = len(_MAGIC) + _RUN
 """Position of the first frame."""
 
@@ -53,7 +54,16 @@ class Journal:
     def __init__(self, path: Path, run: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._end = 0
-        self._write(header_of(run))
+        header = header_of(run)
+        self.id = header[-_ID:].decode()
+        """Id of the journal."""
+
+        try:
+            self._write(header)
+        except OSError:
+            self.close()
+            path.unlink()  # made anew with the next try
+            raise
 
     def append(self, payload: bytes) -> None:
         """Append one frame.
@@ -78,8 +88,8 @@ class Journal:
 
 
 def header_of(run: str) -> bytes:
-    """Return the beginning of the journal of *run*."""
-    return _MAGIC + run.encode()[:_RUN].ljust(_RUN)
+    """Return the beginning of a new journal of *run*."""
+    return _MAGIC + run.encode()[: _RUN - _ID - 1].ljust(_RUN - _ID) + os.urandom(_ID // 2).hex().encode()
 
 
 class JournalReader:
@@ -99,8 +109,11 @@ class JournalReader:
         if len(header) < BEGIN or not header.startswith(_MAGIC):
             self._file.close()
             raise JournalError(f"{path} is no journal of this version of cnflow")
-        self.run = header[len(_MAGIC) :].decode().strip()
+        self.run = header[len(_MAGIC) : -_ID].decode().strip()
         """Id of the run."""
+
+        self.id = header[-_ID:].decode()
+        """Id of the journal."""
 
         self.position = BEGIN
         """What lies before it was returned."""

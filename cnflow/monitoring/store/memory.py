@@ -20,6 +20,19 @@ class Memory(msgspec.Struct):
     errors: dict[int, tuple[str, str]] = msgspec.field(default_factory=dict)
     """By task whose last try failed, and that has not ended: type and message of the error."""
 
+    journal: str = ""
+    """Id of the journal that was read last."""
+
+    base: int = 0
+    """Bytes of the journals before it, of drivers that the run was taken over from."""
+
+    def begin(self, journal: str, position: int) -> int:
+        """Return where *journal* is to be read from, the last one having been read until *position*."""
+        if journal == self.journal:
+            return position
+        self.journal, self.base = journal, self.base + position
+        return 0
+
     def try_of(self, task: int, time: float) -> int:
         """Return the number of the try of *task* that ran at *time*."""
         launches = self.tries.get(task)

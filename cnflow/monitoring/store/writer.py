@@ -31,7 +31,7 @@ from cnflow.errors import ConfigurationError
 from cnflow.model.events import RunEvent
 from cnflow.monitoring.store import database, journal
 from cnflow.monitoring.store.changes import Changes
-from cnflow.monitoring.store.order import LOCK, LOG, NAME, Order
+from cnflow.monitoring.store.order import LOCK, LOG, Order, journals
 from cnflow.monitoring.store.processes import is_running
 from cnflow.monitoring.store.rows import RowMaker
 
@@ -54,17 +54,18 @@ _LONGEST_WAIT = 10.0
 
 
 class Writer:
-    """Writes one run.
+    """Writes one journal.
 
     Args:
-        folder: of the run.
-        order: of its driver.
+        path: of the journal.
+        order: of a driver, which appends to its own journal alone.
     """
 
-    def __init__(self, folder: Path, order: Order) -> None:
+    def __init__(self, path: Path, order: Order) -> None:
         self._order = order
-        self._reader = journal.JournalReader(folder / NAME)
-        self._path = folder / NAME
+        self._reader = journal.JournalReader(path)
+        self._path = path
+        self.is_of_driver = self._reader.id == order.journal
         self._has_ended = False
         """The run's last event was read."""
 
@@ -76,7 +77,7 @@ class Writer:
             try:
                 self._run_once()
             except (SQLAlchemyError, OSError, ConfigurationError) as error:
-                if not is_running(self._order.driver, self._order.started):
+                if not self._may_grow():
                     alone_since = alone_since or time.monotonic()
                     if time.monotonic() > alone_since + _PATIENCE:
                         raise
@@ -94,10 +95,11 @@ class Writer:
         store = database.Store(self._order.url, self._reader.run)
         try:
             position, memory = store.position()
-            self._reader.seek(max(position, journal.BEGIN))
+            position = max(memory.begin(self._reader.id, position), journal.BEGIN)
+            self._reader.seek(position)
             logger.debug("writing from byte %d on", position)
             while not store.is_replaced():
-                is_alone = self._has_ended or not is_running(self._order.driver, self._order.started)
+                is_alone = self._has_ended or not self._may_grow()
                 if self._write_part(store, memory):
                     continue
                 if is_alone:
@@ -118,7 +120,7 @@ class Writer:
             events, lost = journal.decode(payload)
             if lost:
                 logger.error("%d events at byte %d cannot be read", lost, end)
-            maker.take(end - len(payload), events)
+            maker.take(memory.base + end - len(payload), events)
             if any(isinstance(each, RunEvent) and each.state != "running" for each in events):
                 self._has_ended = True
         if self._reader.position == before:
@@ -137,6 +139,9 @@ class Writer:
             refused = store.write_most(changes, self._reader.position, memory)
             logger.error("%d rows could not be written", refused)  # noqa: TRY400 - each was logged with its error
 
+    def _may_grow(self) -> bool:
+        return self.is_of_driver and is_running(self._order.driver, self._order.started)
+
     def _finish(self, store: database.Store, memory: Memory) -> None:
         if not self._has_ended:
             changes = Changes()
@@ -151,6 +156,31 @@ def _be_nice() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
+
+
+def _writers(folder: Path, order: Order) -> list[Writer]:
+    """Return the writers of the journals in *folder*, the oldest first, until that of the driver of *order*."""
+    found: list[Writer] = []
+    for path in journals(folder):
+        try:
+            found.append(Writer(path, order))
+        except journal.JournalError:
+            logger.exception("a journal is left as it is")
+        if found and found[-1].is_of_driver:
+            return found
+    return [] if order.journal else found  # another writer has written the driver's own, and those before it
+
+
+def _write_all(folder: Path, order: Order) -> bool:
+    """Write what lies in *folder*, and return whether all of it could be read."""
+    is_whole = True
+    for writer in _writers(folder, order):
+        try:
+            writer.run()
+        except journal.JournalError:
+            logger.exception("the rest of a journal is left in it")
+            is_whole = False
+    return is_whole
 
 
 def main() -> int:
@@ -169,13 +199,10 @@ def main() -> int:
     with (folder / LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            Writer(folder, order).run()
-        except FileNotFoundError:
-            logger.debug("there is no journal: another writer has written it")
+            return 0 if _write_all(folder, order) else 1
         except Exception:
             logger.exception("the writer ends; what is left stays in the journal")
             return 1
-    return 0
 
 
 if __name__ == "__main__":
