@@ -310,12 +310,13 @@ class RowMaker:
             if event.state == "exited":
                 node_rows.put_event(self.changes, number, event, event.executor, event.manager)
             return
-        attempt = self.memory.try_of(event.task, event.time)
         if event.state != "running":
+            attempt = self.memory.try_of(event.task, event.time)
             if event.url and event.done >= 0:
                 key = (event.task, attempt, event.state.removeprefix("staging_"), event.url)
                 self.changes.put("file", key, {"bytes": event.done, "hostname": event.host})
             return
+        attempt = self.memory.last_try(event.task)  # others are over, and are not reported to run; no clock is asked
         if self.memory.running.get(event.task) == attempt:
             return
         self.memory.running[event.task] = attempt

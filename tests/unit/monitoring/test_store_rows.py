@@ -63,6 +63,17 @@ def test_late_report_of_a_worker_does_not_take_an_end_back():
     assert changes.rows["task"][7,]["task_state"] == "done"
 
 
+def test_try_that_runs_is_the_last_one_whatever_the_clock_of_its_node():
+    failure = ev.FailureEvent(time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True)
+    worker = ev.WorkerEvent(
+        time=T - 60, executor="htex", block="0", manager="m", host="n1", worker=0, state="running", task=7
+    )
+    changes = rows_of(SUBMITTED, task("launched"), failure, task("launched", T + 5, attempt=1), worker)
+    assert (1, "running") in statuses(changes)
+    assert changes.rows["try"][7, 0]["state"] == "failed"
+    assert changes.rows["try"][7, 1]["state"] == "running"
+
+
 def test_sample_belongs_to_the_try_that_ran_then():
     failure = ev.FailureEvent(time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True)
     memory = Memory()
