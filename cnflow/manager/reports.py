@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Union
 
 from cnflow.ids import WorkerRank
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from cnflow.model.manager_settings import ManagerSettings
     from cnflow.wire.manager_messages import Events, Samples
     from cnflow.wire.pipe import Part, Record
+
+
+_PAUSE = 0.05
+"""Seconds between two looks for reports at least: a look or a line that takes longer is not waited for by turning."""
 
 
 class Reports:
@@ -47,6 +52,7 @@ class Reports:
         self._events = WorkerEvents(*place, is_complete=settings.sends_events)
         self._samples = TaskSamples(*place, settings.sample_interval)
         self._state, self._workers, self._waits = state, workers, waits
+        self._taken_at = Seconds(-math.inf)
 
     @property
     def order(self) -> list[Part]:
@@ -56,7 +62,8 @@ class Reports:
     @property
     def next_deadline(self) -> Seconds:
         """Time to call `take`."""
-        return Seconds(min(self._events.next_deadline, self._samples.next_deadline))
+        due = min(self._events.next_deadline, self._samples.next_deadline)
+        return Seconds(max(due, self._taken_at + _PAUSE))
 
     def on_records(self, worker: WorkerProcess, records: list[Record]) -> list[Record]:
         """Take the reports out of *records*, and return the others."""
@@ -77,6 +84,7 @@ class Reports:
 
     def take(self, now: Seconds, *, is_full: bool) -> Iterator[Union[Events, Samples]]:
         """Yield the messages to send now; none while the line *is_full*."""
+        self._taken_at = now
         self._events.on_waits(self._waits.take_notes())
         if self._events.is_due(now):
             self._events.on_waits(self._waits.progress())

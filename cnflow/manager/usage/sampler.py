@@ -85,6 +85,8 @@ class Sampler:
         while not self._looks.empty():
             looks.append(self._looks.get())
             self.is_looking = False
+        if self.is_looking and not self._thread.is_alive():
+            self.is_looking = False  # it has failed, and said so in the log
         return looks
 
     def _run(self) -> None:
