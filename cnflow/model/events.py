@@ -371,6 +371,14 @@ AnyEvent = Union[
 ]
 """Every event of this version; a sink ignores kinds that it does not know."""
 
+
+def samples_in(event: AnyEvent) -> int:
+    """Return the number of samples that *event* is; 0 for an event of another kind, none of which may be dropped."""
+    if isinstance(event, SampleBatch):
+        return event.count
+    return 1 if isinstance(event, (ResourceSample, NodeSample)) else 0
+
+
 SubmittedRow = tuple[float, int, str, str, str, str]
 """Time, task, app, executor, image and arguments of a task that `SubmittedTasks` is to have."""
 

@@ -21,7 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from cnflow.model.event_batches import pack, singles
-from cnflow.model.events import DroppedEvents, NodeSample, ResourceSample
+from cnflow.model.events import DroppedEvents, samples_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +45,6 @@ LARGEST = 20_000
 
 LIMIT = 100_000
 """Events that wait before samples are dropped. At about 300 bytes each, 30 MB."""
-
-_SAMPLES = (NodeSample, ResourceSample)
 
 
 class EventHub:
@@ -80,8 +78,8 @@ class EventHub:
         """Queue *event*, or drop and count a sample; see `cnflow.interfaces.sink.Emit`."""
         queue = self._queue
         if len(queue) >= self._limit:
-            if isinstance(event, _SAMPLES):
-                self._dropped += 1
+            if samples := samples_in(event):
+                self._dropped += samples
                 return
             if len(queue) == self._limit:
                 logger.warning("%d events wait for the sinks of the run; samples are dropped now", self._limit)

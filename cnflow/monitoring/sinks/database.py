@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cnflow.model.events import DroppedEvents, NodeSample, ResourceSample, RunEvent, SampleBatch
+from cnflow.model.events import DroppedEvents, RunEvent, samples_in
 from cnflow.monitoring.store.endpoint import check, endpoint_of
 from cnflow.monitoring.store.journal import Journal, encode
 from cnflow.monitoring.store.order import LOG, NAME, Order, new_journal
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from cnflow.model.events import AnyEvent
 
 logger = logging.getLogger(__name__)
-
-_SAMPLES = (ResourceSample, NodeSample, SampleBatch)
 
 KEPT = 64 * 2**20
 """Bytes that cannot be written to the journal and are kept; beyond them samples are dropped and counted."""
@@ -99,9 +97,8 @@ class DatabaseSink:
 
     def _keep(self, events: list[AnyEvent]) -> None:
         if sum(map(len, self._kept)) > KEPT:
-            states: list[AnyEvent] = [each for each in events if not isinstance(each, _SAMPLES)]
-            self._dropped += len(events) - len(states)
-            events = states
+            self._dropped += sum(map(samples_in, events))
+            events = [each for each in events if not samples_in(each)]
         elif self._dropped:
             events.append(DroppedEvents(time=time.time(), count=self._dropped, source="driver"))
             self._dropped = 0

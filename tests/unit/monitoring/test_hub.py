@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cnflow.config import JsonLinesSink
-from cnflow.model.events import DroppedEvents, ResourceSample, TaskEvent
+from cnflow.model.events import DroppedEvents, ResourceSample, SampleBatch, TaskEvent
 from cnflow.monitoring.hub import BATCH, EventHub
 from cnflow.monitoring.sinks.json_lines import JsonLines
 
@@ -70,6 +70,17 @@ def test_flood_of_samples_is_dropped_and_counted_and_nobody_waits():
     assert len(arrived) + sum(each.count for each in dropped) == 10 * BATCH
     assert arrived == sorted(arrived)
     assert sum(each.count for each in dropped) >= 7 * BATCH
+
+
+def test_packed_samples_are_dropped_too_and_counted_one_by_one():
+    hub = EventHub([sink := Listed()], limit=1)
+    hub.emit(event(1))
+    place = {"executor": "htex", "block": "0", "manager": "m", "host": "n1"}
+    hub.emit(SampleBatch(time=1.0, count=40, packed=b"", **place))
+    hub.emit(sample(1))
+    hub.close()
+    assert [each.count for each in sink.events if isinstance(each, DroppedEvents)] == [41]
+    assert not [each for each in sink.events if isinstance(each, SampleBatch)]
 
 
 def test_states_are_never_dropped_however_slow_a_sink_is(caplog):
