@@ -75,7 +75,8 @@ class Changes:
         rows = self.rows[table]
         row = rows.get(key)
         if row is None:
-            rows[key] = values
+            before = self.updates[table].pop(key, None)  # rows are written first, and this one changed later
+            rows[key] = values if before is None else {**before, **values}
             return
         if table in FIRST_ONLY:
             values = {name: each for name, each in values.items() if name not in FIRST_ONLY[table] or name not in row}

@@ -215,7 +215,11 @@ def decode(payload: bytes) -> tuple[list[AnyEvent], int]:
         pass
     events: list[AnyEvent] = []
     lost = 0
-    for raw in _RAW.decode(payload):
+    try:
+        parts = _RAW.decode(payload)
+    except msgspec.DecodeError:  # an empty one, of zeros that a loss of power has left
+        return [], 1
+    for raw in parts:
         try:
             events.append(_ONE.decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -91,6 +91,14 @@ def test_damage_is_reported_with_its_place(path, written, read):
         list(read().payloads(10**9))
 
 
+def test_zeros_that_a_loss_of_power_has_left_are_no_events(path, written, read):
+    written([encode([DroppedEvents(time=1.0, count=1, source="x")])])
+    with path.open("ab") as file:
+        file.write(bytes(20))
+    first, *others = (decode(payload) for payload in read().payloads(10**9))
+    assert (len(first[0]), others) == (1, [([], 1)] * 2)
+
+
 def test_other_file_is_no_journal(path):
     path.write_text("x" * 1000)
     with pytest.raises(JournalError):

@@ -147,3 +147,13 @@ def test_peak_of_a_try_is_its_highest():
 
     changes = rows_of(sample(1, 5), sample(2, 9), sample(3, 2))
     assert changes.updates["try"][7, 0] == {"gpu_peak_bytes": 9, "peak_rss_bytes": 90}
+
+
+def test_manager_that_comes_back_at_once_is_up():
+    place = {"executor": "htex", "block": "0", "manager": "m", "host": "n1"}
+    up, down = (ev.ManagerEvent(time=T + 1, state=state, **place) for state in ("up", "down"))
+    changes = rows_of(down, up)
+    assert changes.rows["node"]["m",]["active"]
+    assert not changes.updates["node"]
+    changes = rows_of(down, up, down)
+    assert not changes.rows["node"]["m",]["active"]
