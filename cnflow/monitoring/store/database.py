@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
 from cnflow.errors import ConfigurationError, MissingExtraError
@@ -32,6 +41,9 @@ if TYPE_CHECKING:
     from cnflow.monitoring.store.memory import Memory
 
 logger = logging.getLogger(__name__)
+
+_OF_VALUES = frozenset({"22", "23", "42", "54"})
+"""Classes of PostgreSQL's error codes: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a transaction waits for another writer of the file; then it is tried anew."""
@@ -112,6 +124,16 @@ def unusable(url: str, error: BaseException) -> ConfigurationError:
     )
 
 
+def refuses_values(error: Exception) -> bool:
+    """Return True if the database refuses certain values; False if it cannot write now, as on a full disk."""
+    if not isinstance(error, DBAPIError):
+        return True  # its driver cannot take a value
+    if isinstance(error.orig, sqlite3.Error):
+        return isinstance(error, (DataError, IntegrityError, InterfaceError, ProgrammingError))
+    fields = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return isinstance(fields, dict) and str(fields.get("C"))[:2] in _OF_VALUES
+
+
 class Store:
     """Writes one run into the database.
 
@@ -167,9 +189,9 @@ class Store:
                 try:
                     with self._connection.begin_nested():
                         self._write(one)
-                except OperationalError:
-                    raise
                 except (DBAPIError, OverflowError, ValueError) as error:
+                    if not refuses_values(error):
+                        raise
                     refused += 1
                     logger.error("a row cannot be written: %s: %s", error, one)  # noqa: TRY400 - one of many
             self._write_position(position, remembered)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.events import RunEvent
@@ -131,10 +131,8 @@ class Writer:
     def _commit(self, store: database.Store, changes: Changes, memory: Memory) -> None:
         try:
             store.write(changes, self._reader.position, memory)
-        except OperationalError:
-            raise
         except (DBAPIError, OverflowError, ValueError) as error:
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
+            if not database.refuses_values(error):
                 raise
             refused = store.write_most(changes, self._reader.position, memory)
             logger.error("%d rows could not be written", refused)  # noqa: TRY400 - each was logged with its error
