@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+ENDED = 5_000
+"""Tasks that were tried more than once and have ended, of which samples may come still: as many are remembered."""
+
 
 class Memory(msgspec.Struct):
-    """Bounded by the managers, by the workers, and by the tasks that were tried more than once."""
+    """Bounded by the managers, by the workers, and by the tasks that were tried more than once and go on."""
 
     tries: dict[int, list[tuple[float, int]]] = msgspec.field(default_factory=dict)
     """By task that was tried more than once: when each further try was launched, and its number."""
+
+    ended: list[int] = msgspec.field(default_factory=list)
+    """Those of them that have ended, the oldest first."""
 
     running: dict[int, int] = msgspec.field(default_factory=dict)
     """By task, the try that a worker reported to run."""
@@ -39,6 +45,15 @@ class Memory(msgspec.Struct):
         if launches is None:
             return 0
         return next((number for launched, number in reversed(launches) if launched <= time), 0)
+
+    def on_ended(self, task: int) -> None:
+        """Forget the tries of *task* in a while."""
+        if task in self.tries:
+            self.ended.append(task)
+            if len(self.ended) > 2 * ENDED:
+                for old in self.ended[:ENDED]:
+                    self.tries.pop(old, None)
+                del self.ended[:ENDED]
 
     def last_try(self, task: int) -> int:
         """Return the number of the last try of *task*."""

@@ -87,6 +87,7 @@ def on_done(changes: Changes, memory: Memory) -> Handler:
             changes.put_task(task, whole)
             changes.rows["status"][task, attempt, time, "exec_done"] = _NOTHING
             counts.add(int(time), seconds)
+            memory.on_ended(task)
         counts.put(changes, event.app, event.manager, image)
 
     return handle

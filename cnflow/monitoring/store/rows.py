@@ -206,6 +206,7 @@ class RowMaker:
         self._count_ended(event.app, state, event.time, event.manager, seconds, image)
         self.memory.running.pop(task, None)
         self.memory.errors.pop(task, None)
+        self.memory.on_ended(task)
 
     def _on_try_ended(self, event: ev.TaskEvent, image: str | None) -> None:
         task, attempt = event.task, event.attempt

@@ -157,3 +157,16 @@ def test_manager_that_comes_back_at_once_is_up():
     assert not changes.updates["node"]
     changes = rows_of(down, up, down)
     assert not changes.rows["node"]["m",]["active"]
+
+
+def test_tries_of_tasks_that_have_ended_are_forgotten_in_a_while(monkeypatch):
+    monkeypatch.setattr("cnflow.monitoring.store.memory.ENDED", 10)
+    memory = Memory()
+    for n in range(1000):
+        launched = ev.TaskEvent(time=T, task=n, state="launched", app="f", executor="htex", attempt=1)
+        done = ev.DoneTasks(time=T, app="f", executor="htex", rows=[(n, 1, T, T - 1, T, 0)])
+        last = done if n % 2 else ev.TaskEvent(time=T, task=n, state="failed", app="f", executor="htex", attempt=1)
+        rows_of(launched, last, memory=memory)
+        assert memory.last_try(n) == 1
+        assert len(memory.tries) == len(memory.ended) <= 20
+    assert decode(encode(memory)) == memory
