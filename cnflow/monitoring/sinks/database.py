@@ -154,14 +154,15 @@ class WriterProcess:
     def keep_alive(self) -> None:
         """Start the process, unless it runs, or ended a moment ago, or is done."""
         process = self._process
+        code = None if process is None else process.poll()
+        if (process is not None and code in {None, 0}) or time.monotonic() < self._next:
+            return
         if process is not None:
-            code = process.poll()
-            if code is None or code == 0:
-                return
-            if time.monotonic() < self._next:
-                return
             logger.warning("the writer of monitoring ended with %s; another one goes on where it was", code)
-        self._start()
+        try:
+            self._start()
+        except OSError as error:  # no more processes, or no room for its log
+            logger.warning("the writer of monitoring cannot be started now, its events are in the journal: %s", error)
         self._next = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, _LONGEST_WAIT)
 
@@ -193,8 +194,10 @@ class WriterProcess:
         self._order.is_urgent = True
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-        self._start()
+            if self._process.wait() == 0:
+                return  # it was done
+        self._process, self._next = None, 0.0
+        self.keep_alive()
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "cnflow.monitoring.store.writer", str(self._run_dir)]
