@@ -75,8 +75,8 @@ class Changes:
         rows = self.rows[table]
         row = rows.get(key)
         if row is None:
-            before = self.updates[table].pop(key, None)  # rows are written first, and this one changed later
-            rows[key] = values if before is None else {**before, **values}
+            before = self._updated(table, key)
+            rows[key] = {**before, **values} if before else values
             return
         if table in FIRST_ONLY:
             values = {name: each for name, each in values.items() if name not in FIRST_ONLY[table] or name not in row}
@@ -105,6 +105,13 @@ class Changes:
 
     def add(self, table: str, key: Key, counts: Mapping[str, float]) -> None:
         """Add *counts* to a row."""
-        row = self.rows[table].setdefault(key, {})
+        rows = self.rows[table]
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = self._updated(table, key)
         for name, count in counts.items():
             row[name] = row.get(name, 0) + count  # type: ignore[operator]  # numbers, as `ADDED` says
+
+    def _updated(self, table: str, key: Key) -> Row:
+        """Remove and return the update of a row that is made now: rows are written first, it would come too late."""
+        return self.updates[table].pop(key, None) or {}
