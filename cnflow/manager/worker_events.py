@@ -61,6 +61,9 @@ class WorkerEvents:
         self._running: dict[int, tuple[int, int]] = {}
         """Task and attempt that was noted last of each worker."""
 
+        self._staging: dict[int, tuple[int, int]] = {}
+        """Task and attempt whose files a worker fetches: its function does not run yet."""
+
         self._may_have_begun = False
 
     @property
@@ -82,6 +85,10 @@ class WorkerEvents:
             if record.type == ResultKind.STAGING:
                 attempt = held.get(record.id, -1)  # type: ignore[call-overload]  # an id of a task, from a worker
                 name, url, done, total = (bytes(part).decode() for part in record.parts)
+                if name == "staging_in":
+                    self._staging[worker] = record.id, attempt
+                else:
+                    self._staging.pop(worker, None)
                 self._note(WorkerNote(record.seconds, worker, name, record.id, attempt, "", url, int(done), int(total)))
             else:
                 rest.append(record)
@@ -97,7 +104,7 @@ class WorkerEvents:
             return
         self._looked_at, self._may_have_begun = now, False
         for worker, (task, attempt) in state.running_tasks().items():
-            if self._running.get(worker) != (task, attempt):
+            if (task, attempt) not in {self._running.get(worker), self._staging.get(worker)}:
                 self._running[worker] = task, attempt
                 begun = time.time() - (now - state.task_began(worker))
                 self._note(WorkerNote(begun, worker, "running", task, attempt))

@@ -34,8 +34,8 @@ def events():
     return WorkerEvents(b"m" * 6, "0", "node")
 
 
-def staging(task, done=-1, total=-1):
-    parts = [b"staging_in", b"ftp://host/x", str(done).encode(), str(total).encode()]
+def staging(task, done=-1, total=-1, state=b"staging_in"):
+    parts = [state, b"ftp://host/x", str(done).encode(), str(total).encode()]
     return Record(ResultKind.STAGING, task, 12.5, parts)
 
 
@@ -54,6 +54,16 @@ def test_records_of_events_are_noted_and_the_others_returned():
         *((2, "ready", -1, -1), (2, "staging_in", 7, 3), (2, "staging_in", 8, -1)),
     ]
     assert message.events[1].time == 12.5
+
+
+def test_task_whose_files_are_fetched_does_not_run_yet():
+    collected = events()
+    collected.on_records(2, [staging(7)], State())
+    collected.on_running(State((2, 7, 3, 9.5)), 10.0)
+    assert [note.state for note in collected.take(10.0).events] == ["staging_in"]
+    collected.on_records(2, [staging(7, state=b"staged")], State())
+    collected.on_running(State((2, 7, 3, 9.5)), 11.0)
+    assert [note.state for note in collected.take(11.0).events] == ["staged", "running"]
 
 
 def test_tasks_that_run_when_the_manager_looks_are_noted_once():
