@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LIMIT = 8 * 2**20
 """Bytes that wait: some 100,000 samples."""
 
+_ENTRY = 200
+"""Bytes of a message without samples of tasks, and of the sample of a node."""
+
 
 class SampleRelay:
     """Messages that wait for the driver; see the module."""
@@ -34,10 +37,10 @@ class SampleRelay:
     def on_samples(self, message: Samples) -> None:
         """Keep *message* until the driver's line is idle; drop and count the oldest where there is no room."""
         self._waiting.append(message)
-        self._bytes += len(message.packed)
+        self._bytes += _size(message)
         while self._bytes > LIMIT and len(self._waiting) > 1:
             oldest = self._waiting.popleft()
-            self._bytes -= len(oldest.packed)
+            self._bytes -= _size(oldest)
             self._lost += oldest.count + len(oldest.nodes) + oldest.dropped
 
     def take(self) -> list[Samples]:
@@ -47,3 +50,7 @@ class SampleRelay:
             messages[0] = msgspec.structs.replace(messages[0], lost=self._lost)
             self._lost = 0
         return messages
+
+
+def _size(message: Samples) -> int:
+    return len(message.packed) + _ENTRY * (1 + len(message.nodes))

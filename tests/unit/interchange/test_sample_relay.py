@@ -22,8 +22,8 @@ def test_messages_pass_in_order():
 
 def test_oldest_is_dropped_and_counted_with_what_it_counted():
     relay = SampleRelay()
-    relay.on_samples(samples(LIMIT // 2, 5, nodes=2, dropped=3))
-    relay.on_samples(samples(LIMIT // 2, 7))
+    relay.on_samples(samples(LIMIT // 2 - 500, 5, nodes=2, dropped=3))
+    relay.on_samples(samples(LIMIT // 2 - 500, 7))
     relay.on_samples(samples(10, 1))
     kept = relay.take()
     assert [(message.count, message.lost) for message in kept] == [(7, 10), (1, 0)]
@@ -35,3 +35,12 @@ def test_message_beyond_the_limit_passes_alone():
     relay = SampleRelay()
     relay.on_samples(samples(LIMIT + 1, 5))
     assert [message.count for message in relay.take()] == [5]
+
+
+def test_samples_of_idle_nodes_are_bounded_too():
+    relay = SampleRelay()
+    for _ in range(LIMIT // 200):
+        relay.on_samples(samples(1, 0, nodes=1))
+    kept = relay.take()
+    assert len(kept) + kept[0].lost == LIMIT // 200
+    assert len(kept) <= LIMIT // 400
