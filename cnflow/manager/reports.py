@@ -91,7 +91,8 @@ class Reports:
             self._events.on_running(self._state, now)
         if is_full:
             return
-        samples = self._samples.take(now, self._running, is_last=not self._state.is_busy)
+        is_last = self._samples.is_on and not self._state.is_busy
+        samples = self._samples.take(now, self._running, is_last=is_last)
         for message in (self._events.take(now), samples):
             if message is not None:
                 yield message

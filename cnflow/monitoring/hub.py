@@ -115,13 +115,19 @@ class EventHub:
         while not self._is_closing:
             self._is_due.wait(PERIOD)
             self._is_due.clear()
-            self._write_queued()
-        self._write_queued()
+            self._write_all()
+        self._write_all()
         for sink, _ in self._sinks:
             try:
                 sink.close()
             except BaseException:
                 logger.exception("%s cannot be closed", type(sink).__name__)
+
+    def _write_all(self) -> None:
+        try:
+            self._write_queued()
+        except Exception:
+            logger.exception("events are lost that cannot be packed")
 
     def _write_queued(self) -> None:
         while True:

@@ -32,6 +32,7 @@ BEGIN = len(_MAGIC) + _RUN
 """Position of the first frame."""
 
 _FRAME = Struct(">II")
+_LARGEST = 2**63 - 1
 _PART = 2**20
 """Bytes that are read at once."""
 
@@ -185,25 +186,27 @@ _RAW = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def encode(events: list[AnyEvent]) -> bytes:
-    """Return *events* as the payload of a frame; text that is no Unicode is replaced."""
+    """Return *events* as the payload of a frame; text that is no Unicode, and too large a number, are replaced."""
     try:
         return _ENCODER.encode(events)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return _ENCODER.encode([_cleaned(event) for event in events])
 
 
 def _cleaned(event: AnyEvent) -> object:
-    """Return *event* as built-in values without lone surrogates, which no encoding has."""
-    return _without_surrogates(msgspec.to_builtins(event))
+    """Return *event* as built-in values without lone surrogates, and without integers of more than 64 bits."""
+    return _clean(msgspec.to_builtins(event))
 
 
-def _without_surrogates(value: object) -> object:
+def _clean(value: object) -> object:
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
+    if isinstance(value, int):
+        return min(max(value, -_LARGEST), _LARGEST)
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+        return {_clean(key): _clean(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_surrogates(each) for each in value]
+        return [_clean(each) for each in value]
     return value
 
 

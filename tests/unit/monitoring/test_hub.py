@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 
@@ -96,6 +97,17 @@ def test_states_are_never_dropped_however_slow_a_sink_is(caplog):
     assert [each.task for each in sink.events if isinstance(each, TaskEvent)] == list(range(10 * BATCH))
     assert sum(each.count for each in sink.events if isinstance(each, DroppedEvents)) == 1
     assert f"{BATCH} events wait for the sinks" in caplog.text
+
+
+def test_row_that_cannot_be_packed_does_not_end_the_thread(caplog):
+    hub = EventHub([sink := Listed()])
+    hub.start()
+    hub.add_row((1.0, 1))
+    while "cannot be packed" not in caplog.text:
+        time.sleep(0.01)
+    hub.emit(event(2))
+    hub.close()
+    assert [each.task for each in sink.events] == [2]
 
 
 def test_last_event_of_a_run_is_made_at_its_end_and_once():

@@ -110,6 +110,12 @@ def test_text_that_is_no_unicode_is_replaced():
     assert decode(payload) == ([DroppedEvents(time=1.0, count=1, source="a?b")], 0)
 
 
+def test_number_that_is_too_large_costs_no_other_event():
+    events = [DroppedEvents(time=1.0, count=n, source="x") for n in (1, 2**70)]
+    expected = [DroppedEvents(time=1.0, count=n, source="x") for n in (1, 2**63 - 1)]
+    assert decode(encode(events)) == (expected, 0)
+
+
 def test_events_that_cannot_be_read_cost_none_of_the_others():
     import msgspec
 
