@@ -208,15 +208,15 @@ class TaskGraph:
     def _withdraw(self, task: TaskId, record: TaskRecord) -> None:
         """Cancel *task*, whose call is about to raise, however far it has got."""
         with self._lock:
-            if self.records.get(task) is not record:
-                if self._emit is not None and not record.future.done():  # not entered: nobody else reports its end
+            is_entered = self.records.get(task) is record
+            state = self._state.state_of(task) if is_entered else None
+            if state is None:  # it was not entered, or is final, or the state machine was not told of it
+                if is_entered:
+                    del self.records[task]
+                if self._emit is not None and not record.future.done():  # nobody else reports its end
                     self._emit(task_events.event_of(record, TaskState.CANCELLED))
-                return  # it was not entered, or is final
-            record.cancelling = True
-            state = self._state.state_of(task)
-            if state is None:  # the state machine was not told of it
-                del self.records[task]
                 return
+            record.cancelling = True
             self.results.withdraw(task, record)
             effects = self.finisher.prepare(
                 self._state.on_attempts_ended([AttemptEnd(task, AttemptResult.CANCELLED)])

@@ -152,3 +152,18 @@ def test_sink_that_fails_is_logged_and_fails_no_task(tmp_path, caplog):
     assert "Broken lost" in caplog.text
     assert "Broken cannot be closed" in caplog.text
     assert states(events_of(dfk.run_dir), "task") == ["launched", "done"]
+
+
+def test_call_that_raises_has_an_end(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    config = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path), sinks=[JsonLinesSink()])
+    with cnflow.load(config) as dfk:
+        first = square(3)
+        with monkeypatch.context() as patch:
+            patch.setattr("cnflow.dataflow.loop.id_of_dependency", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                square(first)
+        assert square(4).result(20) == 16
+    assert states(events_of(dfk.run_dir), "task", task=1) == ["cancelled"]
