@@ -48,7 +48,7 @@ task = Table(
     "task",
     metadata,
     Column("run_id", Text, primary_key=True),
-    Column("task_id", Integer, primary_key=True),
+    Column("task_id", BigInteger, primary_key=True),
     Column("task_depends", Text),  # ids, separated by commas
     Column("task_func_name", Text, nullable=False),
     Column("task_memoize", Text, nullable=False),
@@ -85,7 +85,7 @@ attempt = Table(
     "try",
     metadata,
     Column("run_id", Text, primary_key=True),
-    Column("task_id", Integer, primary_key=True),
+    Column("task_id", BigInteger, primary_key=True),
     Column("try_id", Integer, primary_key=True),
     Column("block_id", Text),
     Column("hostname", Text),
@@ -118,7 +118,7 @@ status = Table(
     "status",
     metadata,
     Column("run_id", Text, primary_key=True),
-    Column("task_id", Integer, primary_key=True),
+    Column("task_id", BigInteger, primary_key=True),
     Column("try_id", Integer, primary_key=True),
     Column("timestamp", DateTime, primary_key=True),
     Column("task_status_name", Text, primary_key=True),
@@ -129,8 +129,8 @@ dependency = Table(
     "dependency",
     metadata,
     Column("run_id", Text, primary_key=True),
-    Column("needs", Integer, primary_key=True),
-    Column("task_id", Integer, primary_key=True),
+    Column("needs", BigInteger, primary_key=True),
+    Column("task_id", BigInteger, primary_key=True),
     Index("dependency_by_task", "run_id", "task_id"),
     sqlite_with_rowid=False,
 )
@@ -139,7 +139,7 @@ resource = Table(
     "resource",
     metadata,
     Column("run_id", Text, primary_key=True),
-    Column("task_id", Integer, primary_key=True),
+    Column("task_id", BigInteger, primary_key=True),
     Column("try_id", Integer, primary_key=True),
     Column("timestamp", DateTime, primary_key=True),
     Column("resource_monitoring_interval", Float),
@@ -237,7 +237,7 @@ file = Table(
     "file",
     metadata,
     Column("run_id", Text, primary_key=True),
-    Column("task_id", Integer, primary_key=True),
+    Column("task_id", BigInteger, primary_key=True),
     Column("try_id", Integer, primary_key=True),
     Column("direction", Text, primary_key=True),  # in, out
     Column("url", Text, primary_key=True),  # masked
@@ -261,7 +261,7 @@ error_group = Table(
     Column("task_func_name", Text, nullable=False),
     Column("message", Text, nullable=False),  # of the first
     Column("count", Integer, nullable=False),
-    Column("first_task", Integer, nullable=False),
+    Column("first_task", BigInteger, nullable=False),
     Column("first_time", DateTime, nullable=False),
     Column("last_time", DateTime, nullable=False),
 )
