@@ -275,13 +275,13 @@ class RowMaker:
         if event.started > 0:
             row["task_try_time_running"] = event.started
             self._ran(task, attempt, event.started, event.ended)
-        self.memory.running.pop(task, None)
         self.changes.update("try", (task, attempt), row)
         changed: Row = {"task_fail_count": attempt + 1, "task_error": row["task_fail_history"]}
         if event.host:
             changed["task_hostname"] = event.host
         self.changes.put_task(task, changed)
         if event.is_retried:
+            self.memory.running.pop(task, None)
             self._status(task, attempt, event.time, "fail_retryable")
         else:
             self.memory.errors[task] = (event.error_type, event.message)

@@ -55,6 +55,18 @@ def test_running_is_one_status_also_where_worker_and_end_report_it():
     assert [name for _, name in statuses(changes)].count("running") == 1
 
 
+def test_running_is_one_status_of_a_try_that_fails():
+    worker = ev.WorkerEvent(
+        time=T + 2, executor="htex", block="0", manager="m", host="n1", worker=0, state="running", task=7
+    )
+    times = {"started": T + 2.1, "ended": T + 4}
+    failure = ev.FailureEvent(time=T + 5, task=7, attempt=0, error_type="E", message="m", **times)
+    memory = Memory()
+    changes = rows_of(SUBMITTED, task("launched"), worker, failure, task("failed", T + 5, **times), memory=memory)
+    assert [name for _, name in statuses(changes)] == ["pending", "launched", "running", "running_ended", "failed"]
+    assert memory == Memory()
+
+
 def test_late_report_of_a_worker_does_not_take_an_end_back():
     worker = ev.WorkerEvent(
         time=T + 2, executor="htex", block="0", manager="m", host="n1", worker=0, state="running", task=7
