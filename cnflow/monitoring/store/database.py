@@ -145,6 +145,14 @@ class Store:
             ).one_or_none()
         return (0, memory.decode(None)) if row is None else (row[0], memory.decode(row[1]))
 
+    def has_ended(self) -> bool:
+        """Return whether the last event of the run is in the database."""
+        with self._connection.begin():
+            state = self._connection.scalar(
+                select(schema.workflow.c.state).where(schema.workflow.c.run_id == self._run)
+            )
+        return state not in {None, "running"}
+
     def write(self, changes: Changes, position: int, remembered: Memory) -> None:
         """Commit *changes* with the *position* in the journal that they lead to.
 

@@ -94,6 +94,7 @@ class Writer:
         store = database.Store(self._order.url, self._reader.run)
         try:
             position, memory = store.position()
+            self._has_ended = store.has_ended()  # another writer has read that, and was killed before its end
             self._reader.seek(max(position, journal.BEGIN))
             logger.debug("writing from byte %d on", position)
             while not store.is_replaced():
