@@ -39,11 +39,23 @@ def test_states_of_a_task_are_rows_under_the_names_of_parsl():
     assert changes.rows["try"][7, 0]["worker"] == 3
 
 
-def test_memoized_task_has_no_try():
-    changes = rows_of(SUBMITTED, task("done", is_memoized=True))
-    assert (0, "memo_done") in statuses(changes)
-    assert not changes.rows["try"]
-    assert not changes.updates["try"]
+def test_result_from_the_cache_has_an_ended_try_and_no_place():
+    place = {"manager": "m of another run", "host": "n9", "started": T - 90, "ended": T - 80}
+    changes = rows_of(SUBMITTED, task("launched"), task("done", is_memoized=True, **place))
+    assert statuses(changes) == [(0, "pending"), (0, "launched"), (0, "memo_done")]
+    attempt = changes.rows["try"][7, 0]
+    assert (attempt["state"], attempt["task_try_time_returned"]) == ("done", T + 1)
+    assert "hostname" not in attempt
+    assert not changes.rows["node"]
+    assert not {"task_hostname", "task_run_seconds"} & set(changes.rows["task"][7,])
+
+
+def test_failed_try_has_its_worker():
+    failure = ev.FailureEvent(
+        time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True, worker=3, host="n1"
+    )
+    changes = rows_of(SUBMITTED, task("launched"), failure)
+    assert changes.rows["try"][7, 0]["worker"] == 3
 
 
 def test_running_is_one_status_also_where_worker_and_end_report_it():
