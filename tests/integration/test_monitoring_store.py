@@ -1,6 +1,7 @@
 """The journal of monitoring and its writer, a real process, on SQLite; with kills."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -61,6 +62,20 @@ def test_reader_that_holds_the_database_and_one_that_locks_it_stop_nothing(tmp_p
     run.end()
     holder.close()
     assert run.is_complete(query)
+
+
+def test_database_that_a_reader_has_open_can_be_copied_after_the_run(tmp_path):
+    run = Run(tmp_path / "000")
+    wait_for((tmp_path / "monitoring.db").exists)
+    query = query_of(tmp_path / "monitoring.db")
+    wait_for(lambda: query("SELECT count(*) FROM sqlite_master WHERE name = 'workflow'") == [(1,)])
+    reader = sqlite3.connect(f"file:{tmp_path}/monitoring.db?mode=ro", uri=True)
+    reader.execute("SELECT count(*) FROM task").fetchall()
+    run.some_tasks()
+    run.end()
+    shutil.copy(tmp_path / "monitoring.db", tmp_path / "copy.db")
+    reader.close()
+    assert run.is_complete(query_of(tmp_path / "copy.db"))
 
 
 def test_database_that_is_deleted_is_written_anew(tmp_path):

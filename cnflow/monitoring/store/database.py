@@ -184,7 +184,14 @@ class Store:
         return refused
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; all rows are in the file then, which can be copied without those beside it.
+
+        SQLite sees to that where no reader is left. A dashboard is one, and cannot do it as the last.
+        """
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+            driver = self._connection.connection.driver_connection
+            if isinstance(driver, sqlite3.Connection):
+                driver.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
         with contextlib.suppress(SQLAlchemyError):
             self._connection.close()
         self._engine.dispose()
