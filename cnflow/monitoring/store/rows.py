@@ -283,7 +283,11 @@ class RowMaker:
             self._ran(task, attempt, event.started, event.ended)
         self.memory.running.pop(task, None)
         self.changes.update("try", (task, attempt), row)
-        changed: Row = {"task_fail_count": attempt + 1, "task_error": row["task_fail_history"]}
+        changed: Row = {
+            "task_fail_count": attempt + 1,
+            "task_fail_cost": event.cost,
+            "task_error": row["task_fail_history"],
+        }
         if event.host:
             changed["task_hostname"] = event.host
         self.changes.put_task(task, changed)

@@ -1,6 +1,7 @@
 import pytest
 
 from cnflow.model import events as ev
+from cnflow.monitoring.store.failures import first_line
 from cnflow.monitoring.store.memory import Memory, decode, encode
 from cnflow.monitoring.store.rows import RowMaker
 
@@ -50,12 +51,13 @@ def test_result_from_the_cache_has_an_ended_try_and_no_place():
     assert not {"task_hostname", "task_run_seconds"} & set(changes.rows["task"][7,])
 
 
-def test_failed_try_has_its_worker():
+def test_failed_try_has_its_worker_and_its_cost():
     failure = ev.FailureEvent(
-        time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True, worker=3, host="n1"
+        time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True, worker=3, host="n1", cost=0.5
     )
     changes = rows_of(SUBMITTED, task("launched"), failure)
     assert changes.rows["try"][7, 0]["worker"] == 3
+    assert changes.rows["task"][7,]["task_fail_cost"] == 0.5
 
 
 def test_running_is_one_status_also_where_worker_and_end_report_it():
@@ -88,6 +90,13 @@ def test_sample_belongs_to_the_try_that_ran_then():
     changes = rows_of(sample, later, memory=decode(encode(memory)))
     assert changes.updates["try"][7, 0]["cpu_seconds"] == 1.5
     assert changes.updates["try"][7, 1]["cpu_seconds"] == 2.5
+
+
+def test_line_of_an_error_does_not_announce_what_is_left_out():
+    text = "BashExitFailure: bash_app f exited with code 3. Its command was:\n    false"
+    assert first_line(text) == "BashExitFailure: bash_app f exited with code 3."
+    assert first_line("KeyError: no such key.\nKnown: a") == "KeyError: no such key."
+    assert first_line("ValueError: in 1.5: here:") == "ValueError: in 1.5: here:"
 
 
 def test_failures_that_differ_in_numbers_alone_are_one_group():
