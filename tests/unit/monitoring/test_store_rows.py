@@ -1,6 +1,9 @@
+import sqlite3
+
 import pytest
 
 from cnflow.model import events as ev
+from cnflow.monitoring.store import database
 from cnflow.monitoring.store.failures import first_line
 from cnflow.monitoring.store.memory import Memory, decode, encode
 from cnflow.monitoring.store.rows import RowMaker
@@ -119,7 +122,7 @@ def test_packed_events_are_the_same_rows():
     packed = rows_of(submitted, done)
     single = rows_of(
         *(ev.SubmittedEvent(time=T, task=n, app="f", executor="e", arguments="()") for n in (1, 2)),
-        *(ev.TaskEvent(time=T, task=n, state="launched", app="f", executor="e") for n in (1, 2)),
+        *(ev.TaskEvent(time=T + 2e-6, task=n, state="launched", app="f", executor="e") for n in (1, 2)),
         ev.TaskEvent(
             time=T + 3,
             task=1,
@@ -136,6 +139,26 @@ def test_packed_events_are_the_same_rows():
     for table in ("task", "status", "progress", "node"):
         assert packed.rows[table] == single.rows[table], table
     assert {**packed.rows["try"][1, 0], "block_id": None} == {**single.rows["try"][1, 0], "block_id": None}
+
+
+def test_state_with_the_latest_time_is_one(tmp_path):
+    url = f"sqlite:///{tmp_path}/m.db"
+    database.prepare(url)
+    store = database.Store(url, "run")
+    times = [T + n * 3.3e-7 for n in range(20)]
+    store.write(
+        rows_of(ev.SubmittedTasks(time=T, app="f", executor="e", rows=[(n, time, "") for n, time in enumerate(times)])),
+        1,
+        Memory(),
+    )
+    store.close()
+    connection = sqlite3.connect(tmp_path / "m.db")
+    last = connection.execute(  # as Parsl's visualization asks
+        "SELECT task_status_name, count(*) FROM task JOIN status ON task.task_id = status.task_id AND timestamp = "
+        "(SELECT max(timestamp) FROM status WHERE status.task_id = task.task_id) GROUP BY task_status_name"
+    ).fetchall()
+    connection.close()
+    assert last == [("launched", 20)]
 
 
 @pytest.mark.parametrize(("state", "status"), [("ended", "SCALED_IN"), ("pending", "PENDING"), ("missing", "MISSING")])
