@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from cnflow.config.switches import settings_of
 from cnflow.dataflow import loaded_run
+from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.graph_layout import layout
 from cnflow.html_tables import COLOURS, escape
 from cnflow.monitoring.queries.views import Graph, GraphNode
@@ -35,6 +37,9 @@ LIMIT = 200
 
 LARGEST = 2_000
 """Nodes that a drawing has, at most: a browser shows no more of them in a reasonable time."""
+
+PATIENCE = 5.0
+"""Seconds that the database gets to have the tasks that are over."""
 
 WIDTH, HEIGHT = 172, 34
 """Size of a node, in pixels."""
@@ -59,28 +64,54 @@ def graph(*, grouping: Grouping = "") -> GraphDrawing:
 
     Raises:
         NoDataFlowKernelError: nothing is loaded.
-        ConfigurationError: the database of monitoring cannot be read, or has nothing of the run so far.
+        UnknownNameError: there is no such grouping.
     """
     run = loaded_run.require("graph()")
+    if grouping not in get_args(Grouping):
+        raise UnknownNameError("grouping", grouping, [each for each in get_args(Grouping) if each])
     missing = run.task_count - len(run.tasks)
     monitoring = settings_of(run.config.monitoring)
+    remark = f"{missing} of {run.task_count} tasks are missing" if missing else ""
     if missing and monitoring is not None:
-        return GraphDrawing(_recorded_graph(run, monitoring, grouping))
-    remark = (
-        f"{missing} of {run.task_count} tasks are missing: the run does not keep finished ones. "
-        "Config(garbage_collect=False) does, and Config(monitoring=True) records them."
-        if missing
-        else ""
-    )
+        try:
+            return GraphDrawing(_recorded_graph(run, monitoring, grouping))
+        except ConfigurationError as error:  # the run may be so young that it is not in the database
+            remark += f", which the database of monitoring does not have yet. {error}"
+    elif missing:
+        remark += (
+            ": the run does not keep finished ones. Config(garbage_collect=False) does, and Config(monitoring=True) "
+            "records them."
+        )
     return GraphDrawing(graph_of(_records_of(run), grouping), remark)
 
 
 def _recorded_graph(run: DataFlowKernel, settings: MonitoringHub, grouping: Grouping) -> Graph:
-    """Return the graph of *run* from its database, which is behind the run by a second or so."""
+    """Return the graph of *run* from its database, which is behind the run by a second or so: wait for that."""
+    url = endpoint_of(settings, Path(run.run_dir).parent)
+    finished = run.task_count - len(run.tasks)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        is_late = time.monotonic() > deadline
+        try:
+            found = _read_graph(url, run, grouping, 0 if is_late else finished)
+        except ConfigurationError:
+            if is_late:
+                raise
+        else:
+            if found is not None:
+                return found
+        time.sleep(0.2)
+
+
+def _read_graph(url: str, run: DataFlowKernel, grouping: Grouping, finished: int) -> Graph | None:
+    """Return the graph of *run*, or None if the database has fewer than *finished* tasks that are over."""
     from cnflow.monitoring.queries.reader import Reader  # noqa: PLC0415 - with packages of the extra "monitoring"
 
-    reader = Reader(endpoint_of(settings, Path(run.run_dir).parent))
+    reader = Reader(url)
     try:
+        view = reader.run(run.run_id)
+        if view.done + view.failed + view.cancelled < finished:
+            return None
         chosen = grouping or ("none" if run.task_count <= LIMIT else "app")
         return reader.graph(run.run_id, grouping=chosen, limit=LARGEST)
     finally:

@@ -306,7 +306,7 @@ def backend_of(settings: Settings, *, needs_packages: bool = True) -> Any:  # no
             f"{cls.__qualname__} (kind {kind!r}) has no live half. Add the class attribute backend = 'module:Class', "
             "or the class itself, to it."
         )
-    what = f"{cls.__qualname__} (kind {kind!r})"
+    what = f"{cls.__qualname__} (kind {kind!r})" if kind else cls.__qualname__
     if needs_packages and cls.extra and any(importlib.util.find_spec(name) is None for name in cls.packages):
         raise MissingExtraError(what, cls.extra)
     return load(cls.backend, what, cls.extra) if isinstance(cls.backend, str) else cls.backend

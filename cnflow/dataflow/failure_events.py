@@ -58,6 +58,7 @@ def failure_event(record: TaskRecord, attempt: int, *, is_retried: bool) -> Fail
         signal=name,
         started=origin.started or 0.0,
         ended=origin.ended or 0.0,
+        cost=record.fail_cost,
     )
 
 

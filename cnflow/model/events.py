@@ -141,6 +141,8 @@ class FailureEvent(Event, tag="failure"):
 
     started: float = 0.0
     ended: float = 0.0
+    cost: float = 0.0
+    """What the task's failed tries, this one included, took from its budget of retries."""
 
 
 class FileEvent(Event, tag="file"):

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,7 +15,7 @@ import pytest
 
 from cnflow.config import MonitoringHub
 from cnflow.errors import ConfigurationError
-from cnflow.monitoring.sinks.database import DatabaseSink
+from cnflow.monitoring.sinks.database import DatabaseSink, WriterProcess
 from cnflow.monitoring.store.endpoint import SCHEMA
 from tests.integration.monitoring_scene import Run, query_of, wait_for
 
@@ -32,6 +34,21 @@ def test_killed_writer_loses_and_doubles_nothing(tmp_path):
     assert not (tmp_path / "000/monitoring.journal").exists()
 
 
+def test_writer_that_is_killed_after_the_last_event_leaves_an_ended_run(tmp_path):
+    run = Run(tmp_path / "000")
+    query = query_of(tmp_path / "monitoring.db")
+    run.some_tasks()
+    holder = (tmp_path / "000/monitoring.journal").open("rb")
+    run.end()
+    (tmp_path / "000/monitoring.journal").write_bytes(holder.read())  # as if it was killed before it removed that
+    holder.close()
+    writer = WriterProcess(tmp_path / "000", f"sqlite:///{tmp_path}/monitoring.db", is_debugging=False)
+    started = time.monotonic()
+    writer.wait(started + 60)
+    assert time.monotonic() < started + 50  # it does not wait for the end of this process
+    assert run.is_complete(query)
+
+
 def test_reader_that_holds_the_database_and_one_that_locks_it_stop_nothing(tmp_path):
     run = Run(tmp_path / "000")
     wait_for((tmp_path / "monitoring.db").exists)
@@ -46,6 +63,20 @@ def test_reader_that_holds_the_database_and_one_that_locks_it_stop_nothing(tmp_p
     run.end()
     holder.close()
     assert run.is_complete(query)
+
+
+def test_database_that_a_reader_has_open_can_be_copied_after_the_run(tmp_path):
+    run = Run(tmp_path / "000")
+    wait_for((tmp_path / "monitoring.db").exists)
+    query = query_of(tmp_path / "monitoring.db")
+    wait_for(lambda: query("SELECT count(*) FROM sqlite_master WHERE name = 'workflow'") == [(1,)])
+    reader = sqlite3.connect(f"file:{tmp_path}/monitoring.db?mode=ro", uri=True)
+    reader.execute("SELECT count(*) FROM task").fetchall()
+    run.some_tasks()
+    run.end()
+    shutil.copy(tmp_path / "monitoring.db", tmp_path / "copy.db")
+    reader.close()
+    assert run.is_complete(query_of(tmp_path / "copy.db"))
 
 
 def test_database_that_is_deleted_is_written_anew(tmp_path):

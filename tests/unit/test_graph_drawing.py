@@ -1,11 +1,13 @@
 import threading
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import pytest
 
 import cnflow
+from cnflow import graph_drawing
 from cnflow.config import MonitoringHub
-from cnflow.errors import NoDataFlowKernelError
+from cnflow.errors import NoDataFlowKernelError, UnknownNameError
 from cnflow.graph_drawing import LIMIT, graph_of
 from cnflow.monitoring.queries import reader
 from cnflow.monitoring.queries.views import Graph, GraphNode
@@ -103,6 +105,11 @@ def test_empty_run_has_an_empty_drawing(run):
     assert texts(cnflow.graph().svg, "text") == []
 
 
+def test_grouping_that_is_none_is_refused(run):
+    with pytest.raises(UnknownNameError, match="Did you mean 'app'"):
+        cnflow.graph(grouping="apps")
+
+
 def test_graph_needs_a_run():
     with pytest.raises(NoDataFlowKernelError):
         cnflow.graph()
@@ -115,6 +122,9 @@ def test_finished_tasks_are_drawn_from_the_database(run, monkeypatch):
         def __init__(self, url):
             asked.append(url)
 
+        def run(self, run_id):
+            return SimpleNamespace(done=len(asked) // 2, failed=0, cancelled=0)
+
         def graph(self, run_id, *, grouping, limit):
             asked.append((run_id, grouping))
             return Graph(nodes=[GraphNode(**DONE)], edges=[], grouping=grouping, is_cut=False)
@@ -126,7 +136,17 @@ def test_finished_tasks_are_drawn_from_the_database(run, monkeypatch):
     monkeypatch.setattr(type(run), "task_count", 1)
     run.config.monitoring = MonitoringHub(logging_endpoint="sqlite:////runs/all.db")
     assert texts(cnflow.graph().svg, "title") == ["fit 0: 1 done"]
-    assert asked == ["sqlite:////runs/all.db", (run.run_id, "none"), "closed"]
+    url = "sqlite:////runs/all.db"
+    assert asked == [url, "closed", url, (run.run_id, "none"), "closed"]  # it has the task at the second look
+    run.config.monitoring = None
+
+
+def test_run_that_is_not_in_its_database_yet_is_drawn_without_its_finished_tasks(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(type(run), "task_count", 3)
+    monkeypatch.setattr(graph_drawing, "PATIENCE", 0.0)
+    run.config.monitoring = MonitoringHub(logging_endpoint=f"sqlite:///{tmp_path}/all.db")
+    shown = cnflow.graph()._repr_html_()
+    assert "3 of 3 tasks are missing, which the database of monitoring does not have yet" in shown
     run.config.monitoring = None
 
 

@@ -29,6 +29,9 @@ _PATIENCE = 0.1
 """Seconds of search after which a page is given as it is, with the place to go on from."""
 
 _NEEDED_BY = 1_000
+_STATES = ("pending", "launched", "staging_in", "running", "staging_out", "running_ended")
+"""States of a try that is not over, in their order."""
+
 _ROW = (
     "task_id",
     "task_func_name",
@@ -221,10 +224,17 @@ def _tries(connection: Connection, run_id: str, number: int) -> list[views.TryVi
 def _statuses(connection: Connection, run_id: str, number: int) -> list[views.StatusView]:
     columns = schema.status.c
     wanted = select(schema.status).where(columns.run_id == run_id, columns.task_id == number)
-    return [
+    found = [
         views.StatusView(number=row.try_id, state=row.task_status_name, time=unix(row.timestamp) or 0.0)
         for row in connection.execute(wanted.order_by(columns.timestamp, columns.try_id).limit(1_000))
     ]
+    return sorted(found, key=_in_order)
+
+
+def _in_order(status: views.StatusView) -> tuple[float, int, int]:
+    """Sort key; a task that waits for nothing is pending and launched at the same moment."""
+    rank = _STATES.index(status.state) if status.state in _STATES else len(_STATES)
+    return status.time, status.number, rank
 
 
 def samples(connection: Connection, run_id: str, number: int, *, points: int) -> list[views.SampleView]:

@@ -167,6 +167,14 @@ class Store:
             ).one_or_none()
         return (0, memory.decode(None)) if row is None else (row[0], memory.decode(row[1]))
 
+    def has_ended(self) -> bool:
+        """Return whether the last event of the run is in the database."""
+        with self._connection.begin():
+            state = self._connection.scalar(
+                select(schema.workflow.c.state).where(schema.workflow.c.run_id == self._run)
+            )
+        return state not in {None, "running"}
+
     def write(self, changes: Changes, position: int, remembered: Memory) -> None:
         """Commit *changes* with the *position* in the journal that they lead to.
 
@@ -198,7 +206,14 @@ class Store:
         return refused
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; all rows are in the file then, which can be copied without those beside it.
+
+        SQLite sees to that where no reader is left. A dashboard is one, and cannot do it as the last.
+        """
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+            driver = self._connection.connection.driver_connection
+            if isinstance(driver, sqlite3.Connection):
+                driver.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
         with contextlib.suppress(SQLAlchemyError):
             self._connection.close()
         self._engine.dispose()

@@ -10,12 +10,17 @@ _LINE = 300
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-f]{8,}\b|\d+(?:\.\d+)?")
 _PATH = re.compile(r"(?:/[\w.+@-]+){2,}")
+_ANNOUNCED = re.compile(r"(?<=[.!]) [^.!]*:$")
+"""Words that announce the next line, such as the command of a bash app."""
+
 _TYPE = re.compile(r"[A-Za-z_][\w.]*")
 
 
 def first_line(text: str) -> str:
     """Return the first line of *text*, of a bounded length."""
-    line = text.strip().partition("\n")[0]
+    line, _, rest = text.strip().partition("\n")
+    if rest:
+        line = _ANNOUNCED.sub("", line)
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
 
 

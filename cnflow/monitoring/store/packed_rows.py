@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Handler = Callable[[AnyEvent, int], None]
 
+_LATER = 2e-6
+"""Seconds from the submission of a task to its launch: queries ask for the state with the latest time."""
+
 _NOTHING: Row = {}
 """Row of a table whose columns are its key; never changed."""
 
@@ -43,9 +46,10 @@ def on_submitted(changes: Changes) -> Handler:
         seconds: dict[int, int] = {}
         for task, time, arguments in event.rows:
             tasks[task,] = {**same, "task_time_invoked": time, "task_arguments": arguments}
-            tries[task, 0] = {"task_executor": executor, "task_try_time_launched": time, "state": "launched"}
+            launched = time + _LATER
+            tries[task, 0] = {"task_executor": executor, "task_try_time_launched": launched, "state": "launched"}
             statuses[task, 0, time, "pending"] = _NOTHING
-            statuses[task, 0, time, "launched"] = _NOTHING
+            statuses[task, 0, launched, "launched"] = _NOTHING
             seconds[int(time)] = seconds.get(int(time), 0) + 1
         for second, count in seconds.items():
             changes.add("progress", (second, app), {"submitted": count, "launched": count})

@@ -4,8 +4,9 @@
 
     [(position, [event, ...]), ...] ──RowMaker──> Changes ──> one transaction, with the position and the Memory
 
-Rules: a state that a task came to is one row of `status`, under Parsl's names. A task without a try (from the cache, a
-failed dependency, cancelled before) has none. Numbers below 0 and empty texts are unknown, and become NULL.
+Rules: a state that a task came to is one row of `status`, under Parsl's names. A task without a try (a failed
+dependency, cancelled before) has none; that of a result from the cache has no place. Numbers below 0 and empty texts
+are unknown, and become NULL.
 """
 
 from __future__ import annotations
@@ -183,11 +184,13 @@ class RowMaker:
 
     def _on_ended(self, event: ev.TaskEvent) -> None:
         task, attempt, state = event.task, event.attempt, event.state
-        seconds = max(0.0, event.ended - event.started) if event.started > 0 and event.ended > 0 else None
         row: Row = {"task_state": state, "task_time_returned": event.time}
-        image = self.memory.images.get(event.manager)
-        if event.host:
-            row["task_hostname"] = event.host
+        seconds, image, manager = None, None, ""
+        if not event.is_memoized:  # else they are those of the task that made the result, maybe of another run
+            seconds = max(0.0, event.ended - event.started) if event.started > 0 and event.ended > 0 else None
+            image, manager = self.memory.images.get(event.manager), event.manager
+            if event.host:
+                row["task_hostname"] = event.host
         if image:
             row["task_image"] = image
         if event.key:
@@ -199,17 +202,19 @@ class RowMaker:
         if state == "failed":
             row["task_error_group"] = self._group(event)
         self.changes.put_task(task, row)
-        if not event.is_memoized:
-            self._on_try_ended(event, image)
+        self._on_try_ended(event, image)
         name = "memo_done" if event.is_memoized and state == "done" else STATUS[state]
         self._status(task, attempt, event.time, name)
-        self._count_ended(event.app, state, event.time, event.manager, seconds, image)
+        self._count_ended(event.app, state, event.time, manager, seconds, image)
         self.memory.running.pop(task, None)
         self.memory.errors.pop(task, None)
         self.memory.on_ended(task)
 
     def _on_try_ended(self, event: ev.TaskEvent, image: str | None) -> None:
         task, attempt = event.task, event.attempt
+        if event.is_memoized:
+            self.changes.update("try", (task, attempt), {"state": event.state, "task_try_time_returned": event.time})
+            return
         row: Row = {"state": event.state, "task_try_time_returned": event.ended if event.ended > 0 else event.time}
         if event.started > 0:
             row["task_try_time_running"] = event.started
@@ -272,11 +277,17 @@ class RowMaker:
         if event.manager or event.host:
             row |= {"block_id": text_or_none(event.block), "manager_id": text_or_none(event.manager)}
             row |= {"hostname": event.host, "image": image}
+        if event.worker >= 0:
+            row["worker"] = event.worker
         if event.started > 0:
             row["task_try_time_running"] = event.started
             self._ran(task, attempt, event.started, event.ended)
         self.changes.update("try", (task, attempt), row)
-        changed: Row = {"task_fail_count": attempt + 1, "task_error": row["task_fail_history"]}
+        changed: Row = {
+            "task_fail_count": attempt + 1,
+            "task_fail_cost": event.cost,
+            "task_error": row["task_fail_history"],
+        }
         if event.host:
             changed["task_hostname"] = event.host
         self.changes.put_task(task, changed)

@@ -95,7 +95,9 @@ class Writer:
         store = database.Store(self._order.url, self._reader.run)
         try:
             position, memory = store.position()
+            is_known = memory.journal == self._reader.id
             position = max(memory.begin(self._reader.id, position), journal.BEGIN)
+            self._has_ended = is_known and store.has_ended()  # another writer has read that, and was killed
             self._reader.seek(position)
             logger.debug("writing from byte %d on", position)
             while not store.is_replaced():

@@ -54,9 +54,9 @@ def test_event_has_place_and_end_and_is_bounded():
     error = BashExitFailure("f", 2, "cmd https://a:b@host/", "last words")
     error.__cause__ = TaskTraceback("x" * 3 * LONGEST)
     future._ended = 1.0
-    event = failure_event(
-        SimpleNamespace(error=error, future=future, failures=["BashExitFailure: m"]), 1, is_retried=True
-    )
+    record = SimpleNamespace(error=error, future=future, failures=["BashExitFailure: m"], fail_cost=1.5)
+    event = failure_event(record, 1, is_retried=True)
+    assert event.cost == 1.5
     assert (event.task, event.attempt, event.exit_code, event.stderr_tail) == (7, 1, 2, "last words")
     assert (event.host, event.block, event.worker, event.started, event.ended) == ("n1", "2", 3, 7.5, 9.0)
     assert (event.message, event.error_type) == ("m", "BashExitFailure")

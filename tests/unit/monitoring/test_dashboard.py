@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import html
+import re
 
 import httpx
 import msgspec
@@ -82,6 +84,15 @@ def test_every_answer_keeps_the_browser_from_running_what_is_not_ours(reader):
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_links_of_the_pages_of_a_run_lead_somewhere(reader):
+    app = build_app(reader)
+    pages = ask(app, ("GET", "/"), ("GET", "/runs/run-1"), ("GET", "/runs/run-1/tasks/100"))
+    links = {html.unescape(link) for page in pages for link in re.findall(r'href="(/[^"]*)"', page.text)}
+    assert "/api/v1/openapi.json" in links
+    answers = zip(links, ask(app, *(("GET", link) for link in links)), strict=True)
+    assert [(link, answer.status_code) for link, answer in answers if answer.status_code != 200] == []
 
 
 def forms(app, path, **headers):

@@ -158,6 +158,17 @@ def test_a_task_has_its_tries_statuses_files_and_neighbours(reader):
     assert len(reader.samples("run-1", 100, points=2)) <= 3
 
 
+def test_states_of_one_moment_are_in_their_order(tmp_path):
+    make_database(tmp_path / "m.db", tasks=3, run="run-1", folder=tmp_path / "000")
+    with sqlite3.connect(tmp_path / "m.db") as connection:
+        connection.execute("UPDATE status SET timestamp = '2026-01-01 00:00:00.000000'")
+    connection.close()
+    reader = Reader(str(tmp_path / "m.db"))
+    states = [each.state for each in reader.task("run-1", 0).statuses]
+    reader.close()
+    assert states[:3] == ["pending", "launched", "running"]
+
+
 def test_a_task_that_is_not_there_names_the_last(reader):
     with pytest.raises(ConfigurationError, match=f"no task {TASKS}: its last is {TASKS - 1}"):
         reader.task("run-1", TASKS)

@@ -1,6 +1,10 @@
+import sqlite3
+
 import pytest
 
 from cnflow.model import events as ev
+from cnflow.monitoring.store import database
+from cnflow.monitoring.store.failures import first_line
 from cnflow.monitoring.store.memory import Memory, decode, encode
 from cnflow.monitoring.store.rows import RowMaker
 
@@ -39,11 +43,24 @@ def test_states_of_a_task_are_rows_under_the_names_of_parsl():
     assert changes.rows["try"][7, 0]["worker"] == 3
 
 
-def test_memoized_task_has_no_try():
-    changes = rows_of(SUBMITTED, task("done", is_memoized=True))
-    assert (0, "memo_done") in statuses(changes)
-    assert not changes.rows["try"]
-    assert not changes.updates["try"]
+def test_result_from_the_cache_has_an_ended_try_and_no_place():
+    place = {"manager": "m of another run", "host": "n9", "started": T - 90, "ended": T - 80}
+    changes = rows_of(SUBMITTED, task("launched"), task("done", is_memoized=True, **place))
+    assert statuses(changes) == [(0, "pending"), (0, "launched"), (0, "memo_done")]
+    attempt = changes.rows["try"][7, 0]
+    assert (attempt["state"], attempt["task_try_time_returned"]) == ("done", T + 1)
+    assert "hostname" not in attempt
+    assert not changes.rows["node"]
+    assert not {"task_hostname", "task_run_seconds"} & set(changes.rows["task"][7,])
+
+
+def test_failed_try_has_its_worker_and_its_cost():
+    failure = ev.FailureEvent(
+        time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True, worker=3, host="n1", cost=0.5
+    )
+    changes = rows_of(SUBMITTED, task("launched"), failure)
+    assert changes.rows["try"][7, 0]["worker"] == 3
+    assert changes.rows["task"][7,]["task_fail_cost"] == 0.5
 
 
 def test_running_is_one_status_also_where_worker_and_end_report_it():
@@ -101,6 +118,13 @@ def test_sample_belongs_to_the_try_that_ran_then():
     assert changes.updates["try"][7, 1]["cpu_seconds"] == 2.5
 
 
+def test_line_of_an_error_does_not_announce_what_is_left_out():
+    text = "BashExitFailure: bash_app f exited with code 3. Its command was:\n    false"
+    assert first_line(text) == "BashExitFailure: bash_app f exited with code 3."
+    assert first_line("KeyError: no such key.\nKnown: a") == "KeyError: no such key."
+    assert first_line("ValueError: in 1.5: here:") == "ValueError: in 1.5: here:"
+
+
 def test_failures_that_differ_in_numbers_alone_are_one_group():
     events = []
     for n in range(3):
@@ -121,7 +145,7 @@ def test_packed_events_are_the_same_rows():
     packed = rows_of(submitted, done)
     single = rows_of(
         *(ev.SubmittedEvent(time=T, task=n, app="f", executor="e", arguments="()") for n in (1, 2)),
-        *(ev.TaskEvent(time=T, task=n, state="launched", app="f", executor="e") for n in (1, 2)),
+        *(ev.TaskEvent(time=T + 2e-6, task=n, state="launched", app="f", executor="e") for n in (1, 2)),
         ev.TaskEvent(
             time=T + 3,
             task=1,
@@ -138,6 +162,26 @@ def test_packed_events_are_the_same_rows():
     for table in ("task", "status", "progress", "node"):
         assert packed.rows[table] == single.rows[table], table
     assert {**packed.rows["try"][1, 0], "block_id": None} == {**single.rows["try"][1, 0], "block_id": None}
+
+
+def test_state_with_the_latest_time_is_one(tmp_path):
+    url = f"sqlite:///{tmp_path}/m.db"
+    database.prepare(url)
+    store = database.Store(url, "run")
+    times = [T + n * 3.3e-7 for n in range(20)]
+    store.write(
+        rows_of(ev.SubmittedTasks(time=T, app="f", executor="e", rows=[(n, time, "") for n, time in enumerate(times)])),
+        1,
+        Memory(),
+    )
+    store.close()
+    connection = sqlite3.connect(tmp_path / "m.db")
+    last = connection.execute(  # as Parsl's visualization asks
+        "SELECT task_status_name, count(*) FROM task JOIN status ON task.task_id = status.task_id AND timestamp = "
+        "(SELECT max(timestamp) FROM status WHERE status.task_id = task.task_id) GROUP BY task_status_name"
+    ).fetchall()
+    connection.close()
+    assert last == [("launched", 20)]
 
 
 @pytest.mark.parametrize(("state", "status"), [("ended", "SCALED_IN"), ("pending", "PENDING"), ("missing", "MISSING")])
