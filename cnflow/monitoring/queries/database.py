@@ -69,6 +69,8 @@ class Database:
                 yield connection
         except SQLAlchemyError as error:
             raise self._failure(error) from error
+        except OverflowError as error:
+            raise ConfigurationError("There is nothing of such a large number.") from error
 
     def change(self) -> object:
         """Return a value that differs once the database was written to."""

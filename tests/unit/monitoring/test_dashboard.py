@@ -162,12 +162,24 @@ def test_every_address_of_the_api_answers_and_is_described(reader):
         ("/runs/run-1/tasks?limit=many", "not a whole number"),
         ("/runs/run-1/tasks?state=odd", "'odd'"),
         ("/runs/run-1/bars?start=now", "not a number of seconds"),
+        ("/runs/run-1/bars?start=nan", "not a number of seconds"),
+        ("/runs/run-1/bars?end=1e30", "not a number of seconds"),
+        (f"/runs/run-1/tasks?after={10**30}", "too large"),
+        (f"/runs/run-1/tasks/{10**30}", "such a large number"),
+        (f"/runs/run-1/tasks/{10**30}/samples", "such a large number"),
     ],
 )
 def test_a_bad_question_is_answered_in_words(reader, path, words):
     (response,) = ask(build_app(reader), ("GET", api.PREFIX + path))
     assert response.status_code == 404
     assert words in response.json()["error"]
+
+
+def test_the_address_of_the_api_on_each_page_leads_somewhere(reader):
+    app = build_app(reader)
+    page, described = ask(app, ("GET", "/"), ("GET", f"{api.PREFIX}/openapi.json"))
+    assert f'href="{api.PREFIX}/openapi.json"' in page.text
+    assert described.status_code == 200
 
 
 def test_a_page_of_a_run_that_was_deleted_says_so(reader):
