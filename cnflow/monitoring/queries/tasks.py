@@ -29,6 +29,7 @@ _PATIENCE = 0.1
 """Seconds of search after which a page is given as it is, with the place to go on from."""
 
 _NEEDED_BY = 1_000
+_FILES_OF_A_TASK = 10_000
 _ROW = (
     "task_id",
     "task_func_name",
@@ -257,7 +258,10 @@ def _sum(user: float | None, system: float | None) -> float | None:
 def files(
     connection: Connection, run_id: str, *, text: str, limit: int, after: int, last: int | None = None
 ) -> list[views.FileView]:
-    """Return files of the tasks after *after*, up to *last*."""
+    """Return files of the tasks after *after*, up to *last*: about *limit*, and all of the last task among them.
+
+    The next part begins after that task, whose further files would be left out otherwise.
+    """
     columns = schema.file.c
     wanted = select(schema.file).where(columns.run_id == run_id, columns.task_id > after)
     if last is not None:
@@ -265,6 +269,12 @@ def files(
     if text:
         wanted = wanted.where(columns.url.icontains(text, autoescape=True))
     order = (columns.task_id, columns.try_id, columns.direction, columns.url)
+    rows = list(connection.execute(wanted.order_by(*order).limit(limit)))
+    if last is None and len(rows) >= limit:
+        number = rows[-1].task_id
+        rest = wanted.where(columns.task_id == number).order_by(*order)
+        rest = rest.offset(sum(row.task_id == number for row in rows)).limit(_FILES_OF_A_TASK)
+        rows += connection.execute(rest)
     return [
         views.FileView(
             task=row.task_id,
@@ -277,7 +287,7 @@ def files(
             host=row.hostname or "",
             error=row.error or "",
         )
-        for row in connection.execute(wanted.order_by(*order).limit(limit))
+        for row in rows
     ]
 
 

@@ -185,6 +185,26 @@ def test_images_files_and_errors_are_listed(reader, database):
     assert [group.count for group in groups] == sorted((group.count for group in groups), reverse=True)
 
 
+def test_pages_of_files_leave_none_out(tmp_path):
+    make_database(tmp_path / "monitoring.db", tasks=250, run="run-1", folder=tmp_path / "000")
+    connection = sqlite3.connect(tmp_path / "monitoring.db")
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(file)")]
+    chosen = ", ".join(f"url || '-{{0}}'" if name == "url" else f'"{name}"' for name in columns)
+    for number in range(7):
+        connection.execute(f"INSERT INTO file SELECT {chosen.format(number)} FROM file WHERE task_id = 100 LIMIT 1")
+    connection.commit()
+    known = {row[0] for row in connection.execute("SELECT url FROM file")}
+    connection.close()
+    reader = Reader(str(tmp_path / "monitoring.db"))
+    found, after = [], -1
+    while page := reader.files("run-1", limit=3, after=after):
+        found += [file.url for file in page]
+        after = page[-1].task
+    assert len(found) == len(known)
+    assert set(found) == known
+    reader.close()
+
+
 def test_the_graph_is_of_tasks_where_they_are_few_and_of_apps_otherwise(reader):
     each = reader.graph("run-1")
     assert (len(each.nodes), each.grouping, each.is_cut) == (TASKS, "none", False)
