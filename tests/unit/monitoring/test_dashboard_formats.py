@@ -68,6 +68,13 @@ def test_speed_is_that_of_the_last_minute() -> None:
     assert remaining(100, 0.0) is None
 
 
+@pytest.mark.parametrize("into", [1, 30, 119])
+def test_speed_of_a_run_of_many_hours_is_that_of_its_last_steps(into: int) -> None:
+    steps = [step(BEGAN + 120 * n, 1_200) for n in range(600)]  # 10 a second
+    steps[-1] = step(steps[-1].time, 10 * into)
+    assert speed(steps, steps[-1].time + into) == pytest.approx(10, rel=0.01)
+
+
 def test_timeline_has_a_lane_for_each_try() -> None:
     statuses = [
         (0, "pending", 0),
