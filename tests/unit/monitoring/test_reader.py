@@ -189,7 +189,7 @@ def test_pages_of_files_leave_none_out(tmp_path):
     make_database(tmp_path / "monitoring.db", tasks=250, run="run-1", folder=tmp_path / "000")
     connection = sqlite3.connect(tmp_path / "monitoring.db")
     columns = [row[1] for row in connection.execute("PRAGMA table_info(file)")]
-    chosen = ", ".join(f"url || '-{{0}}'" if name == "url" else f'"{name}"' for name in columns)
+    chosen = ", ".join("url || '-{0}'" if name == "url" else f'"{name}"' for name in columns)
     for number in range(7):
         connection.execute(f"INSERT INTO file SELECT {chosen.format(number)} FROM file WHERE task_id = 100 LIMIT 1")
     connection.commit()

@@ -15,7 +15,7 @@ import re
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from cnflow.run_logs.files import block_logs
-from cnflow.run_logs.lines import lines_of_tasks
+from cnflow.run_logs.lines import as_text, lines_of_tasks
 from cnflow.run_logs.task_files import files_of
 
 if TYPE_CHECKING:
@@ -107,13 +107,20 @@ def _read(file: IO[bytes], source: Source, position: str) -> Part:
         cut = data.find(b"\n") + 1
         data, start, skipped = data[cut:], start + cut, skipped + cut
     if source.task is not None:
-        end = data.rfind(b"\n") + 1
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) == most else 0)  # a line without an end is passed by
         lines = lines_of_tasks(data[:end].split(b"\n")[:-1], source.task)
-        text = b"".join(line.partition(b" | ")[2] + b"\n" for line in lines)[-MOST:].decode(errors="replace")
+        text = b"".join(_without_title(line) + b"\n" for line in lines)[-MOST:].decode(errors="replace")
         return Part(plain(text), str(start + end), 0)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     text = decoder.decode(data)
     return Part(plain(text), str(start + len(data) - len(decoder.getstate()[0])), skipped)
+
+
+def _without_title(line: bytes) -> bytes:
+    """Return what the task has printed in a *line* of its block's log, of text or of JSON; a line on dropped ones."""
+    text = as_text(line)
+    _, bar, message = text.partition(b" | ")
+    return message if bar else text
 
 
 def _place(position: str, length: int) -> int | None:
