@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import subprocess
 
 import httpx
 import msgspec
@@ -245,6 +246,19 @@ def test_a_name_with_a_new_line_ends_no_comment_of_the_command(reader):
     lines = reproduction_command(run, msgspec.structs.replace(bad, tries=[])).splitlines()
     assert not [line for line in lines if line.startswith("rm")]
     assert "'b;c'" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("hostile", ["$(touch x)", "`touch x`; touch x", "x'; touch x; '", "\x15touch x", "a\ntouch x"])
+def test_nothing_in_the_command_runs_by_itself(reader, hostile, tmp_path):
+    run, detail = reader.run("run-1"), reader.task("run-1", 3)
+    task = msgspec.structs.replace(detail.task, app=hostile, image="")
+    bad = msgspec.structs.replace(detail, task=task, tries=[], arguments=hostile, resources={"cores": hostile})
+    text = reproduction_command(msgspec.structs.replace(run, id=hostile), bad)
+    assert "\x15" not in text
+    said = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("cnflow "))
+    subprocess.run(["/bin/sh", "-c", said], cwd=tmp_path, check=True)
+    assert not list(tmp_path.iterdir())
+    assert not [line for line in text.splitlines() if line.startswith("#")]  # no comment at the prompt of zsh
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it():
