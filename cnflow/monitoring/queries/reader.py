@@ -131,7 +131,7 @@ class Reader:
         return self._kept(
             ("bars", start, end, limit),
             run,
-            lambda connection, found: workers.bars(connection, found.id, start=start, end=end, limit=limit),
+            lambda connection, found: workers.bars(connection, found, start=start, end=end, limit=limit),
         )
 
     def graph(self, run: str, *, grouping: str = "", limit: int = 10_000) -> views.Graph:

@@ -141,7 +141,7 @@ def _run_view(row: Row[Any]) -> views.RunView:
         version=row.workflow_version or "",
         state=row.state,
         began=unix(row.time_began) or 0.0,
-        ended=unix(row.time_completed),
+        ended=unix(row.time_completed or (row.time_updated if row.state == "crashed" else None)),
         host=row.host,
         user=row.user,
         run_dir=row.rundir,

@@ -72,7 +72,7 @@ def _facts(report: RunReport) -> str:
     cards = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts if text)
     rows = [
         ("began", _moment(run.began)),
-        ("ended", _moment(run.ended) if run.ended else "-"),
+        ("last event" if run.state == "crashed" else "ended", _moment(run.ended) if run.ended else "-"),
         ("user", f"{run.user} on {run.host}"),
         ("script", run.script),
         ("folder", run.run_dir),

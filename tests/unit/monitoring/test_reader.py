@@ -205,6 +205,24 @@ def test_pages_of_files_leave_none_out(tmp_path):
     reader.close()
 
 
+def test_a_run_that_crashed_went_on_until_its_last_event(tmp_path):
+    make_database(tmp_path / "monitoring.db", tasks=40, run="run-1", is_live=True, folder=tmp_path / "000")
+    connection = sqlite3.connect(tmp_path / "monitoring.db")
+    for column in ("time_began", "time_updated"):
+        connection.execute(f"UPDATE workflow SET state = 'crashed', {column} = datetime({column}, '-7 days')")
+    for column in ("task_try_time_running", "task_try_time_returned"):
+        connection.execute(f"UPDATE try SET {column} = datetime({column}, '-7 days')")
+    connection.execute("UPDATE try SET task_try_time_returned = NULL WHERE task_id = 3")
+    connection.commit()
+    connection.close()
+    reader = Reader(str(tmp_path / "monitoring.db"))
+    run = reader.run("run-1")
+    assert run.ended is not None
+    assert 0 <= run.ended - run.began < 3600
+    assert max(bar.end for bar in reader.bars("run-1")) <= run.ended + 60
+    reader.close()
+
+
 def test_the_graph_is_of_tasks_where_they_are_few_and_of_apps_otherwise(reader):
     each = reader.graph("run-1")
     assert (len(each.nodes), each.grouping, each.is_cut) == (TASKS, "none", False)
