@@ -70,7 +70,8 @@ def log(request: Request) -> JSONResponse:
     path = block_logs(Path(run.run_dir)).get(name)  # only what lies in the folder of the run, whatever is asked for
     if path is None:
         raise HTTPException(_NOT_FOUND, f"The run has no log of the block {name}.")
-    return JSONResponse(part_of(path, request.query_params.get("after", ""), is_final=not _is_live(run)))
+    after, named_by = request.query_params.get("after", ""), (Path(run.run_dir), path.parent)
+    return JSONResponse(part_of(path, after, is_final=not _is_live(run), named_by=named_by))
 
 
 def has_ended(block: views.BlockView) -> bool:

@@ -14,9 +14,10 @@ import codecs
 import re
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from cnflow.monitoring.dashboard.log_parts import open_log
 from cnflow.run_logs.files import block_logs
 from cnflow.run_logs.lines import as_text, lines_of_tasks
-from cnflow.run_logs.task_files import files_of
+from cnflow.run_logs.task_files import FILE, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,9 @@ class Source(NamedTuple):
     task: int | None = None
     """Its lines in the log of a block; None for a file of its own."""
 
+    named_by: tuple[Path, ...] = ()
+    """As of `open_log`."""
+
 
 class Part(NamedTuple):
     """Text that was read, and the position after it."""
@@ -64,12 +68,12 @@ def sources(detail: views.TaskDetail, run_dir: Path, stream: str) -> list[Source
     task = detail.task.id
     if stream != "log":
         path = files_of(run_dir, task).get(stream)
-        return [Source(path)] if path is not None else []
+        return [Source(path, None, (run_dir, run_dir / FILE))] if path is not None else []
     logs = block_logs(run_dir)
     places = [f"{each.executor}/{each.block}" for each in detail.tries if each.block]
     known = [logs[place] for place in dict.fromkeys(places) if place in logs]
     own = [path for name, path in logs.items() if name.startswith(f"{detail.task.executor}/")]
-    return [Source(path, task) for path in (known or own[-_LOGS_SEARCHED:])]
+    return [Source(path, task, (run_dir, path.parent)) for path in (known or own[-_LOGS_SEARCHED:])]
 
 
 def all_parts(found: Sequence[Source], position: str) -> Part:
@@ -86,12 +90,23 @@ def all_parts(found: Sequence[Source], position: str) -> Part:
 def part(source: Source, position: str) -> Part:
     """Return what is new in *source*; an empty text where the file is not there, or is no plain file."""
     try:
-        if not source.path.is_file():  # no device, and no pipe that would be waited for
-            return Part("", position)
-        with source.path.open("rb") as file:
+        with open_log(source.path, source.named_by) as file:
             return _read(file, source, position)
     except OSError:
         return Part("", position)
+
+
+def problem(found: Sequence[Source]) -> str:
+    """Return why none of *found* can be read; empty where one can."""
+    words = ""
+    for source in found:
+        try:
+            open_log(source.path, source.named_by).close()
+        except OSError as error:
+            words = error.strerror or str(error)
+        else:
+            return ""
+    return words
 
 
 def _read(file: IO[bytes], source: Source, position: str) -> Part:

@@ -98,7 +98,8 @@ def note(detail: views.TaskDetail, run: views.RunView, found: list[outputs.Sourc
         return f"The folder of the run is not on this machine: {run.run_dir}"
     if not found and detail.tries:
         return "It has no log of its own: a task in a thread of the driver prints where the driver does."
-    return ""
+    why = outputs.problem(found)
+    return f"{found[0].path} cannot be read: {why}" if why else ""
 
 
 def _until(run: views.RunView, detail: views.TaskDetail) -> float:
