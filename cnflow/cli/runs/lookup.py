@@ -99,7 +99,7 @@ def _in_database(database: str, name: str) -> RunPlace:
     reader = _open(database)
     view: RunView = reader.run(name)
     folder = Path(view.run_dir)
-    return RunPlace(folder, _is_live(folder), reader, view.id)
+    return RunPlace(folder, reader.has_folder(view) and _is_live(folder), reader, view.id)
 
 
 def _open(database: str) -> Reader:

@@ -61,6 +61,10 @@ class Reader:
         """
         return self._ask(lambda connection: runs.run(connection, run))
 
+    def has_folder(self, run: views.RunView) -> bool:
+        """Return whether the folder of *run* is still its own: numbers begin anew where folders were removed."""
+        return self.run(run.run_dir).id == run.id
+
     def apps(self, run: str) -> Sequence[views.AppView]:
         """Return counts of states by app."""
         return self._kept("apps", run, lambda connection, found: runs.apps(connection, found.id))

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import sqlite3
 import subprocess
 
 import httpx
@@ -130,6 +131,21 @@ def test_an_action_on_a_run_that_has_ended_is_refused(reader):
 def test_an_action_on_a_run_that_was_killed_says_so(reader):
     csrf, send = forms(build_app(reader), "/runs/run-2/tasks/3/cancel")
     assert "does not answer" in send(csrf).json()["error"]
+
+
+def test_an_action_on_a_run_whose_folder_has_a_later_one_is_refused(tmp_path):
+    for run in ("lost", "later"):
+        make_database(tmp_path / "monitoring.db", tasks=5, run=run, is_live=True, folder=tmp_path / "000")
+    connection = sqlite3.connect(tmp_path / "monitoring.db")
+    connection.execute("UPDATE workflow SET time_began = datetime(time_began, '-1 day') WHERE run_id = 'lost'")
+    connection.commit()
+    connection.close()
+    reader = Reader(str(tmp_path / "monitoring.db"))
+    assert [reader.has_folder(reader.run(run)) for run in ("lost", "later")] == [False, True]
+    csrf, send = forms(build_app(reader), "/runs/lost/tasks/3/cancel")
+    answer = send(csrf)
+    assert (answer.status_code, "later run" in answer.json()["error"]) == (409, True)
+    reader.close()
 
 
 def test_a_dashboard_that_only_shows_does_nothing(reader):

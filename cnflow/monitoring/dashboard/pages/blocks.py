@@ -58,7 +58,7 @@ def block(request: Request) -> HTMLResponse:
         run=run,
         block=found,
         nodes=[each for each in reader.nodes(run.id) if (each.executor, each.block) == (executor, number)],
-        has_log=f"{executor}/{number}" in block_logs(Path(run.run_dir)),
+        has_log=reader.has_folder(run) and f"{executor}/{number}" in block_logs(Path(run.run_dir)),
         is_live=_is_live(run) and not has_ended(found),
     )
 
@@ -68,7 +68,7 @@ def log(request: Request) -> JSONResponse:
     run = run_of(request)
     name = f"{request.path_params['executor']}/{request.path_params['block']}"
     path = block_logs(Path(run.run_dir)).get(name)  # only what lies in the folder of the run, whatever is asked for
-    if path is None:
+    if path is None or not reader_of(request).has_folder(run):
         raise HTTPException(_NOT_FOUND, f"The run has no log of the block {name}.")
     after, named_by = request.query_params.get("after", ""), (Path(run.run_dir), path.parent)
     return JSONResponse(part_of(path, after, is_final=not _is_live(run), named_by=named_by))
