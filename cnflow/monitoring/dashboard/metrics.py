@@ -85,7 +85,8 @@ def _of_blocks(reader: Reader, run: str) -> Iterator[tuple[str, dict[str, str], 
     cost: dict[str, float] = {}
     for block in reader.blocks(run):
         blocks[block.executor, block.state] = blocks.get((block.executor, block.state), 0) + 1
-        cost[block.executor] = cost.get(block.executor, 0.0) + (block.usd or 0.0)
+        if block.usd is not None:
+            cost[block.executor] = cost.get(block.executor, 0.0) + block.usd
     for (executor, state), count in blocks.items():
         yield "cnflow_blocks", {"executor": executor, "state": state}, count
     for executor, usd in cost.items():

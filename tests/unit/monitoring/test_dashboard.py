@@ -215,6 +215,12 @@ def test_metrics_are_those_of_runs_that_go_on(reader):
     assert metrics._line("m", {"app": 'a"b\\c\nd'}, 1) == 'm{app="a\\"b\\\\c\\nd"} 1'
 
 
+def test_a_block_without_a_price_has_no_cost(reader, monkeypatch):
+    free = [msgspec.structs.replace(block, usd=None) for block in reader.blocks("run-2")]
+    monkeypatch.setattr(reader, "blocks", lambda run: free)
+    assert "cnflow_block_cost_usd{" not in metrics.exposition(reader)
+
+
 def events(reader, run, until, period=0.01):
     async def collect():
         found = []
