@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cnflow.monitoring.queries.lifetimes import lived
 from cnflow.monitoring.report import plots
 from cnflow.monitoring.report.markup import escape
 from cnflow.monitoring.report.style import STYLE
@@ -154,7 +155,7 @@ def _blocks(report: RunReport) -> str:
             each.state,
             f"{each.tasks:,}",
             _share(each.busy_seconds, each.worker_seconds),
-            duration(each.last - each.first),
+            duration(lived(each, report.run.ended or report.made)),
             "-" if each.usd is None else f"${each.usd:.2f}",
             each.reason,
         )
