@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import sqlite3
 import subprocess
+import sys
 
 import httpx
 import msgspec
@@ -11,6 +12,7 @@ from benchmarks.monitoring_data import make_database
 from cnflow.errors import ConfigurationError
 from cnflow.monitoring.dashboard import api, live, metrics, openapi
 from cnflow.monitoring.dashboard.app import build_app
+from cnflow.monitoring.dashboard.process import print_address
 from cnflow.monitoring.dashboard.reproduction import reproduction_command
 from cnflow.monitoring.dashboard.server import address_of, listen
 from cnflow.monitoring.queries.reader import Reader
@@ -281,6 +283,20 @@ def test_nothing_in_the_command_runs_by_itself(reader, hostile, tmp_path):
     subprocess.run(["/bin/sh", "-c", said], cwd=tmp_path, check=True)
     assert not list(tmp_path.iterdir())
     assert not [line for line in text.splitlines() if line.startswith("#")]  # no comment at the prompt of zsh
+
+
+@pytest.mark.parametrize(("mode", "is_shown"), [(0o600, True), (0o644, False), (0o640, False)])
+def test_a_log_that_others_read_has_no_token(tmp_path, monkeypatch, mode, is_shown):
+    log = tmp_path / "slurm-7.out"
+    log.touch()
+    log.chmod(mode)
+    with log.open("w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        print_address("http://127.0.0.1:80/?token=secret", tmp_path / "000/dashboard.url")
+    text = log.read_text()
+    assert ("secret" in text) == is_shown
+    assert ("000/dashboard.url" in text) != is_shown
+    assert "http://127.0.0.1:80/" in text
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it():
