@@ -35,11 +35,13 @@ _LABELS = {"launched": "queued", "dependency_failed": "dependency failed"}
 
 
 def number(value: float | None) -> str:
-    """Return ``1,234,567``; a number with a fraction has two digits of it at most."""
+    """Return ``1,234,567``; a number with a fraction has two digits of it at most, or its first two that are not 0."""
     if value is None:
         return UNKNOWN
     if float(value).is_integer():
         return f"{int(value):,}"
+    if 0.0001 <= abs(value) < 0.1:  # noqa: PLR2004 - a task an hour is not 0.00 tasks/s
+        return f"{value:.2g}"
     return f"{value:,.1f}" if abs(value) >= _SHORT else f"{value:.2f}"
 
 

@@ -32,6 +32,14 @@ def test_seconds_are_short_texts(value: float, text: str) -> None:
     assert formats.seconds(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234567, "1,234,567"), (12.34, "12.3"), (0.5, "0.50"), (0.00028, "0.00028"), (0.0, "0"), (1e-9, "0.00")],
+)
+def test_numbers_are_short_texts(value: float, text: str) -> None:
+    assert formats.number(value) == text
+
+
 @pytest.mark.parametrize(("value", "text"), [(0, "0 B"), (1023, "1,023 B"), (1536, "1.5 KiB"), (5 * 2**40, "5.0 TiB")])
 def test_sizes_are_short_texts(value: float, text: str) -> None:
     assert formats.size(value) == text

@@ -355,3 +355,16 @@ def test_a_dear_answer_is_kept_while_it_is_young():
     assert answers.get("q", 1, answer) == 1
     assert answers.get("q", 2, answer) == 1
     assert answers.get("other", 2, answer) == 2
+
+
+def test_questions_on_runs_that_are_not_there_leave_nothing_behind():
+    answers = Answers()
+
+    def fail():
+        raise ConfigurationError("There is no run.")
+
+    for number in range(3):
+        with pytest.raises(ConfigurationError):
+            answers.get(("apps", number), 0, fail)
+    assert not answers._locks
+    assert answers.get(("apps", 1), 0, lambda: 7) == 7
