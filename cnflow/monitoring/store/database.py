@@ -46,7 +46,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the port is no number
         raise ConfigurationError(
             f"{mask_url(url)!r} is no URL of a database. Write sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/NAME."
         ) from error

@@ -291,11 +291,24 @@ def test_a_database_of_another_schema_is_refused(tmp_path):
         Reader(str(path))
 
 
+@pytest.mark.parametrize("url", ["postgresql://u:secret@host:port/db", "nosuch://u:secret@host/db", "http://x"])
+def test_a_url_that_is_none_is_refused_in_words(url):
+    with pytest.raises(ConfigurationError, match="none that can be read") as caught:
+        Reader(url)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["nowhere.db", "sqlite:////no/such/folder/m.db"])
 def test_a_database_that_is_not_there_is_refused(url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=r"is not there\. A run writes it"):
         Reader(url)
+
+
+def test_a_password_with_a_slash_is_not_in_the_name_of_a_database():
+    with pytest.raises(ConfigurationError) as caught:
+        Reader("postgresql://ann:sec/ret@127.0.0.1:1/runs")
+    assert "sec/ret" not in str(caught.value)
 
 
 def test_a_password_is_not_in_the_error_of_a_database_that_does_not_answer():
