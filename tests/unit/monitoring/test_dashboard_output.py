@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from cnflow.log_lines import JSONLog
 from cnflow.monitoring.dashboard.pages import output
+from cnflow.run_logs.task_files import FILE
+from tests.unit.monitoring.dashboard_data import a_detail, a_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +78,19 @@ def test_line_without_an_end_does_not_hide_what_follows(tmp_path: Path, monkeypa
         text, position, _ = output.part(output.Source(path, 7), position)
         shown.append(text)
     assert "".join(shown) == "b\n"
+
+
+def test_files_of_a_task_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = a_detail(a_task(7))
+    assert output.sources(detail, tmp_path, "stdout") == []
+    (tmp_path / FILE).write_text('{"task": 8, "app": "f", "stdout": "/b"}\n')
+    assert output.sources(detail, tmp_path, "stdout") == []
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"task": 7, "app": "f", "stdout": "/a"}\n')
+    first = output.sources(detail, tmp_path, "stdout")
+    monkeypatch.setattr(output, "files_of", None)  # a list of a million tasks is not read each second
+    assert output.sources(detail, tmp_path, "stdout") == first
+    assert [str(each.path) for each in first] == ["/a"]
 
 
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ MOST_OF_LOG = 8 * 2**20
 _LOGS_SEARCHED = 8
 """Logs of blocks that are searched for a task whose block is not known yet."""
 
+_MOST_FOUND = 1_000
+_found: dict[tuple[str, int, float | None], dict[str, Path]] = {}
+"""Files of tasks that were looked at, by folder of the run, task, and time of its submission."""
+
 _CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
@@ -67,13 +71,26 @@ def sources(detail: views.TaskDetail, run_dir: Path, stream: str) -> list[Source
     """Return where *stream* (``stdout``, ``stderr`` or ``log``) of a task lies; none where nothing was written."""
     task = detail.task.id
     if stream != "log":
-        path = files_of(run_dir, task).get(stream)
+        path = _files(run_dir, detail.task).get(stream)
         return [Source(path, None, (run_dir, run_dir / FILE))] if path is not None else []
     logs = block_logs(run_dir)
     places = [f"{each.executor}/{each.block}" for each in detail.tries if each.block]
     known = [logs[place] for place in dict.fromkeys(places) if place in logs]
     own = [path for name, path in logs.items() if name.startswith(f"{detail.task.executor}/")]
     return [Source(path, task, (run_dir, path.parent)) for path in (known or own[-_LOGS_SEARCHED:])]
+
+
+def _files(run_dir: Path, task: views.TaskView) -> dict[str, Path]:
+    """Return the files of *task*; those that were found are kept: their list has a line for each task of the run."""
+    key = (str(run_dir), task.id, task.submitted)  # a later run may have the folder
+    files = _found.get(key)
+    if files is None:
+        files = files_of(run_dir, task.id)
+        if files:  # else they may still come
+            while len(_found) >= _MOST_FOUND:
+                _found.pop(next(iter(_found)), None)
+            _found[key] = files
+    return files
 
 
 def all_parts(found: Sequence[Source], position: str) -> Part:
