@@ -27,7 +27,7 @@ FAMILIES = {
     "cnflow_app_tasks": "Tasks by app and state",
     "cnflow_app_run_seconds": "Summed run time of the tasks of an app that ended",
     "cnflow_blocks": "Blocks by executor and state",
-    "cnflow_block_cost_usd": "Cost of the blocks so far, where the provider has a price",
+    "cnflow_block_cost_usd": "Cost of the blocks, as last reported, where the provider has a price",
     "cnflow_nodes": "Nodes that are connected",
     "cnflow_workers": "Workers of the nodes that are connected",
     "cnflow_errors": "Failed tasks by type of their error",

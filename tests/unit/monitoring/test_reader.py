@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.monitoring_data import APPS, create_tables, make_database
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.monitoring.queries import places, views
 from cnflow.monitoring.queries import tasks as task_queries
-from cnflow.monitoring.queries import views
 from cnflow.monitoring.queries.answers import Answers
 from cnflow.monitoring.queries.filters import TaskFilter, parse_filter, words_of
 from cnflow.monitoring.queries.reader import Reader
@@ -173,6 +173,14 @@ def test_blocks_and_nodes_share_the_tasks(reader):
     assert {(block.provider, block.state, block.native[:2]) for block in blocks} == {("slurm", "ended", "47")}
     assert all(node.is_up for node in reader.nodes("run-2"))
     assert len(reader.node_samples("run-1", "m003")) == 60
+
+
+@pytest.mark.parametrize(
+    ("status", "usd", "shown"),
+    [("RUNNING", 1e-9, None), ("RUNNING", 1.5, 1.5), ("ENDED", 1e-9, 1e-9), ("LOST", None, None)],
+)
+def test_cost_of_a_block_that_has_just_begun_is_not_known(status, usd, shown):
+    assert places._cost(status, usd) == shown
 
 
 def test_images_files_and_errors_are_listed(reader, database):
