@@ -63,7 +63,7 @@ def _block_view(
 
 
 def _cost(status: str, usd: float | None) -> float | None:
-    """Return the cost of a block; None where it is not known: it is reported with states, of which the first costs 0."""
+    """Return the cost of a block; None where it is not known: it is reported with its states."""
     return None if usd is not None and usd < _LEAST_COST and status.upper() not in ENDED else usd
 
 

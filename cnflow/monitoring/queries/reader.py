@@ -63,7 +63,7 @@ class Reader:
 
     def has_folder(self, run: views.RunView) -> bool:
         """Return whether the folder of *run* is still its own: numbers begin anew where folders were removed."""
-        return self.run(run.run_dir).id == run.id
+        return self._ask(lambda connection: runs.newest_in(connection, run.run_dir)) == run.id
 
     def apps(self, run: str) -> Sequence[views.AppView]:
         """Return counts of states by app."""
