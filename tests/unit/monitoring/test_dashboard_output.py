@@ -93,6 +93,16 @@ def test_files_of_a_task_are_looked_for_once(tmp_path: Path, monkeypatch: pytest
     assert [str(each.path) for each in first] == ["/a"]
 
 
+def test_long_line_takes_no_time() -> None:
+    for text in (
+        "x" * output.MOST,
+        "\x1b[" * (output.MOST // 2),
+        "\x1b]" * (output.MOST // 2),
+        "a\r" * (output.MOST // 2),
+    ):
+        assert len(output.plain(text)) <= len(text)  # of a square of its length, the test would run out of time
+
+
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

@@ -43,9 +43,6 @@ _CONTROL = re.compile(
 )
 """Sequences that colour a terminal or move its cursor, and other characters that are no text."""
 
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n|$)", re.MULTILINE)
-"""Part of a line that a terminal would have written over, such as a bar of progress."""
-
 
 class Source(NamedTuple):
     """Where output lies."""
@@ -163,5 +160,6 @@ def _place(position: str, length: int) -> int | None:
 
 
 def plain(text: str) -> str:
-    """Return *text* without what only a terminal understands. No I/O."""
-    return _CONTROL.sub("", _OVERWRITTEN.sub("", text).replace("\r", ""))
+    """Return *text* without what only a terminal understands, and what it would have written over. No I/O."""
+    lines = text.split("\n")  # no expression: one of these takes a minute for a long line
+    return _CONTROL.sub("", "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines))
