@@ -113,7 +113,8 @@ def _identity(descriptor: int) -> tuple[int, int]:
 def _start(after: str, inode: int, size: int) -> tuple[int, bool]:
     """Return where to begin, and whether nothing of the file was shown before."""
     first, _, second = after.partition("-")
-    if first == str(inode) and second.isdigit() and int(second) <= size:
+    is_place = second.isdecimal() and len(second) < 19  # noqa: PLR2004 - fits a file
+    if first == str(inode) and is_place and int(second) <= size:
         return int(second), False
     return 0, True
 

@@ -157,7 +157,7 @@ def detail(connection: Connection, run_id: str, number: int) -> views.TaskDetail
         depends=_depends(row.task_depends),
         needed_by=_needed_by(connection, run_id, number),
         arguments=row.task_arguments or "",
-        resources=_json(row.task_resources),
+        resources=resources_of(row.task_resources),
         inputs=row.task_inputs or "",
         outputs=row.task_outputs or "",
         stdout=row.task_stdout or "",
@@ -170,10 +170,11 @@ def detail(connection: Connection, run_id: str, number: int) -> views.TaskDetail
 
 
 def _depends(text: str | None) -> list[int]:
-    return [int(each) for each in (text or "").split(",") if each.strip().isdigit()]
+    return [int(each) for each in (text or "").split(",") if each.strip().isdecimal()]
 
 
-def _json(text: str | None) -> dict[str, object]:
+def resources_of(text: str | None) -> dict[str, object]:
+    """Return what was asked for, from the JSON of a row; nothing where it is none."""
     try:
         found = json.loads(text or "{}")
     except ValueError:

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from cnflow.monitoring.dashboard.log_parts import part_of
 
 
@@ -50,6 +52,13 @@ def test_a_position_that_was_made_up_reads_the_end(tmp_path):
     log = tmp_path / "block-0.log"
     log.write_text("text")
     assert [part_of(log, after)["text"] for after in ("-", "9-x", "x", "1-99999999999999999999")] == ["text"] * 4
+
+
+@pytest.mark.parametrize("place", ["²", "9" * 5000, "-1"])
+def test_a_position_that_is_no_number_reads_the_end(tmp_path, place):
+    path = tmp_path / "a.log"
+    path.write_text("text\n")
+    assert part_of(path, f"{path.stat().st_ino}-{place}")["text"] == "text\n"
 
 
 def test_bytes_that_are_no_text_are_replaced(tmp_path):
