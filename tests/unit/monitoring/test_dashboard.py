@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from benchmarks.monitoring_data import make_database
+from cnflow.cli.commands.monitor import url_of
 from cnflow.errors import ConfigurationError
 from cnflow.monitoring.dashboard import api, live, metrics, openapi
 from cnflow.monitoring.dashboard.app import build_app
@@ -283,6 +284,14 @@ def test_nothing_in_the_command_runs_by_itself(reader, hostile, tmp_path):
     subprocess.run(["/bin/sh", "-c", said], cwd=tmp_path, check=True)
     assert not list(tmp_path.iterdir())
     assert not [line for line in text.splitlines() if line.startswith("#")]  # no comment at the prompt of zsh
+
+
+def test_a_password_comes_from_a_variable(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "secret")
+    assert url_of("postgresql://ann:$DB_PASSWORD@host/runs") == "postgresql://ann:secret@host/runs"
+    monkeypatch.delenv("DB_PASSWORD")
+    with pytest.raises(ConfigurationError, match="DB_PASSWORD"):
+        url_of("postgresql://ann:$DB_PASSWORD@host/runs")
 
 
 @pytest.mark.parametrize(("mode", "is_shown"), [(0o600, True), (0o644, False), (0o640, False)])
