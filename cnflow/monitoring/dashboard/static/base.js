@@ -238,12 +238,16 @@
     };
     next();
   };
+  const asked = new WeakSet();
   const fetchText = async (element) => {
+    if (asked.has(element)) return; // a driver that is stopped or busy answers late: questions do not pile up
+    asked.add(element);
     try {
       const answer = await fetch(element.dataset.text, { cache: "no-store" });
       const text = (await answer.text()).trim();
       element.textContent = answer.ok && text ? text : "";
     } catch { element.textContent = ""; }
+    asked.delete(element);
     const box = element.closest("[data-box]");
     if (box) box.hidden = !element.textContent;
   };
