@@ -12,8 +12,9 @@ from cnflow.config.base import Settings
 class Dashboard(Settings):
     """Shows a run in a browser while it goes on; needs `Config.monitoring`, which it switches on.
 
-    The address is printed on stderr when the run begins, and is in ``dashboard.url`` in the run's folder. The dashboard
-    ends with the run; `cnflow monitor` shows runs that have ended.
+    The address is printed on stderr when the run begins, and is in ``dashboard.url`` in the run's folder; where stderr
+    is a file that others can read, it is printed without the token. The dashboard ends with the run; `cnflow monitor`
+    shows runs that have ended.
     """
 
     backend: ClassVar[str] = "cnflow.monitoring.dashboard.process:DashboardProcess"

@@ -1,11 +1,13 @@
 """Describes the arguments of a call in some words, for monitoring. No I/O, and none of the user's code runs.
 
 A number, a text and a container are shown by value, bounded; an array and a table by type and shape; a future by its
-task; a file by its URL without passwords; anything else by its type.
+task; a file by its URL without passwords; anything else by its type. A text whose name says that it is secret, such as
+``password=``, is ``***``.
 """
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,10 @@ _LONGEST_VALUE = 60
 _MOST_ITEMS = 5
 _DEEPEST = 3
 _MOST_BITS = 128
+_LONGEST_URL = 2_000
+"""Characters of a text that are searched for passwords of URLs before it is cut."""
+
+_SECRET = re.compile(r"passw|\bpwd\b|secret|credential|token(?!iz)|(?:api|access|private|account)_?key", re.IGNORECASE)
 
 
 def summarize_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -35,7 +41,7 @@ def summarize_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str
         if number == _MOST_ITEMS:
             left_out += len(kwargs) - _MOST_ITEMS
             break
-        words.append(f"{name}={_describe(value, 0)}")
+        words.append(f"{name}={_describe_named(name, value, 0)}")
     if left_out:
         words.append(f"... {left_out} more")
     return _cut(", ".join(words), LONGEST)
@@ -56,12 +62,19 @@ def _describe(value: Any, depth: int) -> str:  # noqa: ANN401 - a user's value
     return f"<{_name_of(kind)}{_shape_of(value, kind)}>"
 
 
+def _describe_named(name: Any, value: Any, depth: int) -> str:  # noqa: ANN401 - a user's value
+    is_secret = type(value) is str and type(name) is str and _SECRET.search(name)
+    return "***" if is_secret else _describe(value, depth)
+
+
 def _integer(value: int) -> str:
     return repr(value) if value.bit_length() <= _MOST_BITS else f"<int of {value.bit_length()} bits>"
 
 
 def _text(value: str) -> str:
-    return repr(mask_url(value)) if len(value) <= _LONGEST_VALUE else repr(mask_url(value[:_LONGEST_VALUE])) + "..."
+    if len(value) <= _LONGEST_VALUE:
+        return repr(mask_url(value))
+    return repr(mask_url(value[:_LONGEST_URL])[:_LONGEST_VALUE]) + "..."
 
 
 def _bytes(value: bytes | bytearray) -> str:
@@ -88,7 +101,7 @@ def _items(value: Any, depth: int) -> str:  # noqa: ANN401 - a container of the 
     except RuntimeError:  # another thread changes it
         return f"<{type(value).__name__} of {len(value)}>"
     if type(value) is dict:
-        words = [f"{_describe(name, depth + 1)}: {_describe(item, depth + 1)}" for name, item in some]
+        words = [f"{_describe(name, depth + 1)}: {_describe_named(name, item, depth + 1)}" for name, item in some]
     else:
         words = [_describe(item, depth + 1) for item in some]
     if len(value) > len(some):

@@ -47,7 +47,7 @@ def failure_event(record: TaskRecord, attempt: int, *, is_retried: bool) -> Fail
         message=_ends(words.removeprefix(f"{kind}: "), _LONGEST_TEXT),
         is_retried=is_retried,
         traceback=_ends(mask_url(traceback_of(error)), LONGEST),
-        stderr_tail=_ends(_stderr_of(error), _LONGEST_TEXT),
+        stderr_tail=_ends(mask_url(_stderr_of(error)), _LONGEST_TEXT),
         host=place.host,
         block=place.block,
         manager=place.manager,

@@ -57,7 +57,7 @@ def follow_copies(emit: Emit, record: TaskRecord, arrivals: Iterable[Arrival]) -
 def _on_copied(emit: Emit, record: TaskRecord, url: str, begun: float, copy: Future[Any]) -> None:
     if has_failed(copy):
         event = _of_copy(record, url, "failed")
-        event.reason = shortened(describe_safely(error_of(copy)), _LONGEST_REASON)
+        event.reason = shortened(mask_url(describe_safely(error_of(copy))), _LONGEST_REASON)
     else:
         event = _of_copy(record, url, "moved")
         event.seconds = event.time - begun
@@ -87,6 +87,6 @@ def _report(
         size=max(note.total, note.done),
         seconds=seconds,
         host=note.host,
-        reason=shortened(reason, _LONGEST_REASON),
+        reason=shortened(mask_url(reason), _LONGEST_REASON),
     )
     emit(event)

@@ -77,7 +77,7 @@ def _plain(value: object, depth: int) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return mask_url(value[:_LONGEST_VALUE])
+        return mask_url(value)[:_LONGEST_VALUE]
     if depth > _DEEPEST:
         return type(value).__name__
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -150,8 +150,8 @@ def _final_event(settlement: Settlement) -> TaskEvent:
 def _reason_of(settlement: Settlement) -> str:
     """Describe the error; by the text that was made where the task ran, if there is one."""
     if settlement.state is TaskState.FAILED and settlement.record.failures:
-        return shortened(settlement.record.failures[-1], _LONGEST_REASON)
-    return shortened(describe_safely(settlement.value), _LONGEST_REASON)
+        return shortened(mask_url(settlement.record.failures[-1]), _LONGEST_REASON)
+    return shortened(mask_url(describe_safely(settlement.value)), _LONGEST_REASON)
 
 
 def _submitted_event(record: TaskRecord, image: str) -> SubmittedEvent:

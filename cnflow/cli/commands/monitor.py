@@ -65,7 +65,9 @@ def _serve(url: str, place: tuple[str, int], host_names: list[str], *, has_token
 def url_of(database: str) -> str:
     """Return the URL of *database*: a URL, a file, a folder of runs or the folder of a run."""
     if "://" in database:
-        return database
+        from cnflow.monitoring.store.endpoint import expanded
+
+        return expanded(database)
     path = Path(database)
     if path.is_dir():
         inside = path / "monitoring.db"

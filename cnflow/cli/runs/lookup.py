@@ -50,7 +50,10 @@ def find_run(name: str, database: str = "") -> RunPlace:
         ConfigurationError: there is no such run, or it has ended and was not monitored.
     """
     if database:
-        return _in_database(database, "" if name == RUNS else name)
+        from cnflow.monitoring.store.endpoint import expanded
+
+        url = expanded(database) if "://" in database else database
+        return _in_database(url, "" if name == RUNS else name)
     folder = _folder_of(Path(name)) or _folder_of(Path(RUNS) / name)
     if folder is not None:
         return _in_folder(folder)
@@ -99,7 +102,7 @@ def _in_database(database: str, name: str) -> RunPlace:
     reader = _open(database)
     view: RunView = reader.run(name)
     folder = Path(view.run_dir)
-    return RunPlace(folder, _is_live(folder), reader, view.id)
+    return RunPlace(folder, reader.has_folder(view) and _is_live(folder), reader, view.id)
 
 
 def _open(database: str) -> Reader:

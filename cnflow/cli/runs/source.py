@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from cnflow.control_socket import FILE, ask
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.model.task import TaskState
+from cnflow.monitoring.queries.lifetimes import lived
 from cnflow.monitoring.queries.views import AppView, BlockView, ErrorGroup, Page, RunView, Step, TaskDetail, TaskView
 
 if TYPE_CHECKING:
@@ -178,7 +180,7 @@ class RunSource:
             states=dict(reader.states(self.place.id)),
             apps={each.app: each.states for each in apps},
             executors=[],
-            blocks=[_block_row(each) for each in reader.blocks(self.place.id)],
+            blocks=[_block_row(each, view.ended or time.time()) for each in reader.blocks(self.place.id)],
             **self._history(),
         )
 
@@ -213,8 +215,8 @@ def _time_of(folder: Path) -> float | None:
         return None
 
 
-def _block_row(block: BlockView) -> dict[str, Any]:
-    """Return the fields of a recorded block that those of a live one have, too."""
+def _block_row(block: BlockView, end: float) -> dict[str, Any]:
+    """Return the fields of a recorded block that those of a live one have, too; *end* is that of the run."""
     return {
         "executor": block.executor,
         "block": block.block,
@@ -223,6 +225,6 @@ def _block_row(block: BlockView) -> dict[str, Any]:
         "nodes": None,
         "workers": None,
         "tasks": block.tasks,
-        "age": block.last - block.first,
+        "age": lived(block, end),
         "message": block.reason,
     }

@@ -66,6 +66,8 @@ async def _act(request: Request, order: dict[str, Any]) -> Response:
     run = await run_in_threadpool(state.reader.run, request.path_params["run"])
     if run.state != "running":
         raise HTTPException(_CONFLICT, f"The run has {run.state}: nothing can be done to it.")
+    if not await run_in_threadpool(state.reader.has_folder, run):
+        raise HTTPException(_CONFLICT, f"{run.run_dir} is the folder of a later run by now: nothing can be done.")
     logger.info("asked through the dashboard: %s of run %s", order, run.id)
     reply = await run_in_threadpool(state.live.ask, run.run_dir, order)
     return JSONResponse(reply)

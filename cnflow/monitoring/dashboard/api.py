@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 PREFIX = "/api/v1"
 _MOST_ROWS = 10_000
+_LARGEST = 2**63 - 1
+"""Largest whole number of a database."""
+
+_LATEST = 253_000_000_000.0
+"""Unix time of the last year that has four digits."""
 
 
 class Query:
@@ -47,7 +53,9 @@ class Query:
         try:
             found = int(word)
         except ValueError:
-            raise ConfigurationError(f"{name}={word!r} is not a whole number.") from None
+            raise ConfigurationError(f"{name}={word[:40]!r} is not a whole number.") from None
+        if abs(found) > _LARGEST:
+            raise ConfigurationError(f"{name}={word[:40]!r} is too large.")
         return found if most is None else max(1, min(found, most))
 
     def seconds(self, name: str) -> float | None:
@@ -57,10 +65,15 @@ class Query:
             ConfigurationError: it is none.
         """
         word = self._words.get(name, "")
+        if not word:
+            return None
         try:
-            return float(word) if word else None
+            found = float(word)
         except ValueError:
-            raise ConfigurationError(f"{name}={word!r} is not a number of seconds since 1970.") from None
+            found = math.nan
+        if not 0.0 <= found <= _LATEST:
+            raise ConfigurationError(f"{name}={word[:40]!r} is not a number of seconds since 1970.")
+        return found
 
     def limit(self, default: int, name: str = "limit") -> int:
         """Return how much is asked for at most."""

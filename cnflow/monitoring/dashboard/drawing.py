@@ -69,6 +69,9 @@ class Drawing(msgspec.Struct, kw_only=True, frozen=True):
 
     grouping: str
     is_cut: bool
+    is_estimated: bool
+    """As of `views.Graph`."""
+
     has_boxes: bool
     width: float
     """Of a node's cell."""
@@ -98,6 +101,7 @@ def drawn(graph: views.Graph) -> Drawing:
         edges=[part for first, second, weight in edges for part in (index[first], index[second], weight)],
         grouping=graph.grouping,
         is_cut=graph.is_cut,
+        is_estimated=graph.is_estimated,
         has_boxes=has_boxes,
         width=width,
         height=height,

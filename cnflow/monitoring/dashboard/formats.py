@@ -35,11 +35,13 @@ _LABELS = {"launched": "queued", "dependency_failed": "dependency failed"}
 
 
 def number(value: float | None) -> str:
-    """Return ``1,234,567``; a number with a fraction has two digits of it at most."""
+    """Return ``1,234,567``; a number with a fraction has two digits of it at most, or its first two that are not 0."""
     if value is None:
         return UNKNOWN
     if float(value).is_integer():
         return f"{int(value):,}"
+    if 0.0001 <= abs(value) < 0.1:  # noqa: PLR2004 - a task an hour is not 0.00 tasks/s
+        return f"{value:.2g}"
     return f"{value:,.1f}" if abs(value) >= _SHORT else f"{value:.2f}"
 
 
@@ -62,10 +64,11 @@ def seconds(value: float | None) -> str:
     value = max(0.0, value)
     if value < 1:
         return f"{value * 1000:.0f} ms" if value >= _SHORT / 1000 or value == 0 else f"{value * 1000:.1f} ms"
-    if value < _MINUTE:
+    if value < _MINUTE - 0.05:
         return f"{value:.1f} s"
+    value += 0.5  # rounded once, so that 119.7 s are not 1 min 60 s
     if value < _HOUR:
-        return f"{value // _MINUTE:.0f} min {value % _MINUTE:.0f} s"
+        return f"{value // _MINUTE:.0f} min {value % _MINUTE // 1:.0f} s"
     if value < _DAY:
         return f"{value // _HOUR:.0f} h {value % _HOUR // _MINUTE:.0f} min"
     return f"{value // _DAY:.0f} d {value % _DAY // _HOUR:.0f} h"

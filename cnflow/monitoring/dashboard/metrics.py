@@ -27,7 +27,7 @@ FAMILIES = {
     "cnflow_app_tasks": "Tasks by app and state",
     "cnflow_app_run_seconds": "Summed run time of the tasks of an app that ended",
     "cnflow_blocks": "Blocks by executor and state",
-    "cnflow_block_cost_usd": "Cost of the blocks so far, where the provider has a price",
+    "cnflow_block_cost_usd": "Cost of the blocks, as last reported, where the provider has a price",
     "cnflow_nodes": "Nodes that are connected",
     "cnflow_workers": "Workers of the nodes that are connected",
     "cnflow_errors": "Failed tasks by type of their error",
@@ -85,7 +85,8 @@ def _of_blocks(reader: Reader, run: str) -> Iterator[tuple[str, dict[str, str], 
     cost: dict[str, float] = {}
     for block in reader.blocks(run):
         blocks[block.executor, block.state] = blocks.get((block.executor, block.state), 0) + 1
-        cost[block.executor] = cost.get(block.executor, 0.0) + (block.usd or 0.0)
+        if block.usd is not None:
+            cost[block.executor] = cost.get(block.executor, 0.0) + block.usd
     for (executor, state), count in blocks.items():
         yield "cnflow_blocks", {"executor": executor, "state": state}, count
     for executor, usd in cost.items():

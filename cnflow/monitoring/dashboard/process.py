@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import secrets
+import stat
 import subprocess
 import sys
 import threading
@@ -52,7 +54,7 @@ class DashboardProcess:
         self._settings = settings
         self._url = url
         self._run_dir = Path(run_dir)
-        self._announce = announce or print_address
+        self._announce = announce or (lambda address: print_address(address, self._run_dir / ADDRESS_FILE))
         self._process: subprocess.Popen[str] | None = None
         self.address = ""
         """With the token; empty until the process listens."""
@@ -135,6 +137,17 @@ def _parsed(line: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def print_address(address: str) -> None:
-    """Print where the dashboard is, on stderr."""
-    print(f"cnflow: the dashboard of this run: {address}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
+def print_address(address: str, file: Path) -> None:
+    """Print where the dashboard is, on stderr; in a log that others can read, with the *file* that has the token."""
+    place, _, token = address.partition("?")
+    words = f"{place} (its token is in {file})" if token and _others_read(sys.stderr) else address
+    print(f"cnflow: the dashboard of this run: {words}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
+
+
+def _others_read(stream: object) -> bool:
+    """Return whether *stream* is a file that other users can read, such as the output of a batch job."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):  # none, or one of Python alone, as in a notebook
+        return False
+    return stat.S_ISREG(mode) and bool(mode & (stat.S_IRGRP | stat.S_IROTH))

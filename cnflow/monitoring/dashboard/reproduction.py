@@ -18,9 +18,9 @@ def reproduction_command(run: views.RunView, detail: views.TaskDetail) -> str:
     last = detail.tries[-1] if detail.tries else None
     image = (last.image if last is not None else "") or task.image
     lines = [
-        f"# Task {task.id} ({_comment(task.app)}) of run {_comment(run.id)}: {_comment(task.state)}",
-        f"# called with {_comment(detail.arguments)}" if detail.arguments else "",
-        f"# asked for {_comment(', '.join(f'{name}={value}' for name, value in detail.resources.items()))}"
+        _comment(f"Task {task.id} ({task.app}) of run {run.id}: {task.state}"),
+        _comment(f"called with {detail.arguments}") if detail.arguments else "",
+        _comment(f"asked for {', '.join(f'{name}={value}' for name, value in detail.resources.items())}")
         if detail.resources
         else "",
     ]
@@ -29,9 +29,13 @@ def reproduction_command(run: views.RunView, detail: views.TaskDetail) -> str:
     if run.script:
         lines.append(f"cnflow run {shlex.quote(run.script)}")
     lines.append(f"cnflow logs --run {shlex.quote(run.run_dir)} {task.id}")
-    return "\n".join(line for line in lines if line) + "\n"
+    text = "\n".join(line for line in lines if line) + "\n"
+    return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in text)  # a pasted Ctrl-U is a key
 
 
 def _comment(text: str) -> str:
-    """Return *text* in one line: a newline in a name would end the comment, and begin a command."""
-    return " ".join(text.split()).replace("\0", "")
+    """Return a command without effect that has *text* in one line.
+
+    No comment: zsh, into which it is pasted, has none at its prompt by default, and would run what stands in it.
+    """
+    return f": {shlex.quote(' '.join(text.split()))}"

@@ -33,7 +33,13 @@ class Answers:
             if kept is not None and (kept[0] == change or time.monotonic() < kept[1]):
                 return cast("T", kept[2])
             begun = time.monotonic()
-            made = answer()
+            try:
+                made = answer()
+            except BaseException:
+                with self._lock:
+                    if question not in self._kept:  # such as one on a run that is not there
+                        self._locks.pop(question, None)
+                raise
             now = time.monotonic()
             with self._lock:
                 while len(self._kept) >= _MOST:

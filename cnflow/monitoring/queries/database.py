@@ -46,7 +46,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = _parse(url)
-        self.name = mask_url(url)
+        is_file = self._url.get_backend_name() == "sqlite"
+        self.name = mask_url(url if is_file else self._url.render_as_string(hide_password=True))
         self.path = (
             Path(self._url.database) if self._url.get_backend_name() == "sqlite" and self._url.database else None
         )
@@ -69,6 +70,8 @@ class Database:
                 yield connection
         except SQLAlchemyError as error:
             raise self._failure(error) from error
+        except OverflowError as error:
+            raise ConfigurationError("There is nothing of such a large number.") from error
 
     def change(self) -> object:
         """Return a value that differs once the database was written to."""
@@ -178,8 +181,15 @@ def _parse(url: str) -> URL:
         url = f"sqlite:///{Path(url).absolute()}"
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigurationError(f"{mask_url(url)!r} is not the URL of a database, such as sqlite:///F.db") from error
-    if parsed.drivername in {"postgresql", "postgres"}:
-        return parsed.set(drivername="postgresql+pg8000")
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+pg8000")
+        parsed.get_dialect()
+    except ModuleNotFoundError:  # said by `Database`, with what to install
+        return parsed
+    except (ArgumentError, ValueError) as error:  # no URL, a port that is no number, or a kind that nobody knows
+        scheme = url.partition("://")[0]
+        raise ConfigurationError(
+            f"The URL of the database ({scheme}://...) is none that can be read, such as sqlite:///F.db, or "
+            "postgresql://HOST:5432/NAME; a password in it has %2F for each /, and %40 for each @."
+        ) from error
     return parsed

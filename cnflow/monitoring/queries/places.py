@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from cnflow.monitoring.queries import views
+from cnflow.monitoring.queries.lifetimes import ENDED
 from cnflow.monitoring.queries.times import unix
 from cnflow.monitoring.store import schema
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection, Row
+
+_LEAST_COST = 0.001
+"""Dollars; less is what a block has cost when it begins to run."""
 
 _APPS_OF_AN_IMAGE = 20
 _TASKS_OF_AN_IMAGE = 2_000
@@ -51,11 +55,16 @@ def _block_view(
         first=unix(reports[0].timestamp) or 0.0,
         last=unix(last.timestamp) or 0.0,
         statuses=[(unix(row.timestamp) or 0.0, row.status, row.reason or "") for row in reports],
-        usd=_last(row.usd for row in reports),
+        usd=_cost(last.status, _last(row.usd for row in reports)),
         tasks=sum(node.tasks for node in managers),
         busy_seconds=sum(node.busy_seconds for node in managers),
         worker_seconds=sum(node.workers * max((node.ended or end) - node.began, 0.0) for node in managers),
     )
+
+
+def _cost(status: str, usd: float | None) -> float | None:
+    """Return the cost of a block; None where it is not known: it is reported with its states."""
+    return None if usd is not None and usd < _LEAST_COST and status.upper() not in ENDED else usd
 
 
 def _last(values: Iterable[Any]) -> Any:  # noqa: ANN401 - a column's value

@@ -61,6 +61,10 @@ class Reader:
         """
         return self._ask(lambda connection: runs.run(connection, run))
 
+    def has_folder(self, run: views.RunView) -> bool:
+        """Return whether the folder of *run* is still its own: numbers begin anew where folders were removed."""
+        return self._ask(lambda connection: runs.newest_in(connection, run.run_dir)) == run.id
+
     def apps(self, run: str) -> Sequence[views.AppView]:
         """Return counts of states by app."""
         return self._kept("apps", run, lambda connection, found: runs.apps(connection, found.id))
@@ -131,7 +135,7 @@ class Reader:
         return self._kept(
             ("bars", start, end, limit),
             run,
-            lambda connection, found: workers.bars(connection, found.id, start=start, end=end, limit=limit),
+            lambda connection, found: workers.bars(connection, found, start=start, end=end, limit=limit),
         )
 
     def graph(self, run: str, *, grouping: str = "", limit: int = 10_000) -> views.Graph:

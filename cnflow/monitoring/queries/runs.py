@@ -70,6 +70,13 @@ def run(connection: Connection, name: str) -> views.RunView:
     return _run_view(row)
 
 
+def newest_in(connection: Connection, folder: str) -> str:
+    """Return the id of the newest run that had *folder* as its own; empty for none."""
+    columns = workflow.c
+    newest = select(columns.run_id).order_by(columns.time_began.desc(), columns.run_id.desc()).limit(1)
+    return connection.execute(newest.where(columns.rundir == folder)).scalar() or ""
+
+
 def states(connection: Connection, run_id: str) -> dict[str, int]:
     """Return counts of tasks by state; of a long run, those that are done are taken from the counts of seconds."""
     columns, by_second = task.c, progress.c
@@ -141,7 +148,7 @@ def _run_view(row: Row[Any]) -> views.RunView:
         version=row.workflow_version or "",
         state=row.state,
         began=unix(row.time_began) or 0.0,
-        ended=unix(row.time_completed),
+        ended=unix(row.time_completed or (row.time_updated if row.state == "crashed" else None)),
         host=row.host,
         user=row.user,
         run_dir=row.rundir,

@@ -29,6 +29,7 @@ _PATIENCE = 0.1
 """Seconds of search after which a page is given as it is, with the place to go on from."""
 
 _NEEDED_BY = 1_000
+_FILES_OF_A_TASK = 10_000
 _STATES = ("pending", "launched", "staging_in", "running", "staging_out", "running_ended")
 """States of a try that is not over, in their order."""
 
@@ -159,7 +160,7 @@ def detail(connection: Connection, run_id: str, number: int) -> views.TaskDetail
         depends=_depends(row.task_depends),
         needed_by=_needed_by(connection, run_id, number),
         arguments=row.task_arguments or "",
-        resources=_json(row.task_resources),
+        resources=resources_of(row.task_resources),
         inputs=row.task_inputs or "",
         outputs=row.task_outputs or "",
         stdout=row.task_stdout or "",
@@ -172,10 +173,11 @@ def detail(connection: Connection, run_id: str, number: int) -> views.TaskDetail
 
 
 def _depends(text: str | None) -> list[int]:
-    return [int(each) for each in (text or "").split(",") if each.strip().isdigit()]
+    return [int(each) for each in (text or "").split(",") if each.strip().isdecimal()]
 
 
-def _json(text: str | None) -> dict[str, object]:
+def resources_of(text: str | None) -> dict[str, object]:
+    """Return what was asked for, from the JSON of a row; nothing where it is none."""
     try:
         found = json.loads(text or "{}")
     except ValueError:
@@ -267,7 +269,10 @@ def _sum(user: float | None, system: float | None) -> float | None:
 def files(
     connection: Connection, run_id: str, *, text: str, limit: int, after: int, last: int | None = None
 ) -> list[views.FileView]:
-    """Return files of the tasks after *after*, up to *last*."""
+    """Return files of the tasks after *after*, up to *last*: about *limit*, and all of the last task among them.
+
+    The next part begins after that task, whose further files would be left out otherwise.
+    """
     columns = schema.file.c
     wanted = select(schema.file).where(columns.run_id == run_id, columns.task_id > after)
     if last is not None:
@@ -275,6 +280,12 @@ def files(
     if text:
         wanted = wanted.where(columns.url.icontains(text, autoescape=True))
     order = (columns.task_id, columns.try_id, columns.direction, columns.url)
+    rows = list(connection.execute(wanted.order_by(*order).limit(limit)))
+    if last is None and len(rows) >= limit:
+        number = rows[-1].task_id
+        rest = wanted.where(columns.task_id == number).order_by(*order)
+        rest = rest.offset(sum(row.task_id == number for row in rows)).limit(_FILES_OF_A_TASK)
+        rows += connection.execute(rest)
     return [
         views.FileView(
             task=row.task_id,
@@ -287,7 +298,7 @@ def files(
             host=row.hostname or "",
             error=row.error or "",
         )
-        for row in connection.execute(wanted.order_by(*order).limit(limit))
+        for row in rows
     ]
 
 

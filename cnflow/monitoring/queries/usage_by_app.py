@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from sqlalchemy import func, select
 from cnflow.monitoring.queries import views
 from cnflow.monitoring.queries.advice import Measured, advise
 from cnflow.monitoring.queries.sampling import CHUNK, chunks, sampled
+from cnflow.monitoring.queries.tasks import resources_of
 from cnflow.monitoring.store import schema
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _asked(rows: Sequence[Row[Any]]) -> dict[str, float]:
     """Return the most that a task of the app asked for, by resource."""
     asked: dict[str, float] = {}
     for text in {row.task_resources for row in rows if row.task_resources}:
-        for name, value in json.loads(text).items():
+        for name, value in resources_of(text).items():
             if isinstance(value, int | float) and value > asked.get(name, 0):
                 asked[name] = float(value)
     return asked

@@ -16,6 +16,8 @@ class RunView(msgspec.Struct, kw_only=True, frozen=True):
 
     began: float
     ended: float | None
+    """Of a run that crashed, the time of its last event."""
+
     host: str
     user: str
     run_dir: str

@@ -25,22 +25,24 @@ _MARGIN = 5_000
 """Tasks before the first that ended in the time asked for, which may have run in it, too."""
 
 
-def bars(connection: Connection, run_id: str, *, start: float | None, end: float | None, limit: int) -> list[views.Bar]:
+def bars(
+    connection: Connection, run: views.RunView, *, start: float | None, end: float | None, limit: int
+) -> list[views.Bar]:
     """Return what each worker did; see `Reader.bars`.
 
     Of a run of many tasks, those of the time asked for are read, or some of them by chance, and some of those before.
     """
-    wanted = _tries(run_id)
+    wanted = _tries(run.id)
     tries = schema.attempt.c
     if start is not None:
         returned = tries.task_try_time_returned
         wanted = wanted.where(returned.is_(None) | (returned >= moment_of(start)))
     if end is not None:
         wanted = wanted.where(tries.task_try_time_running <= moment_of(end))
-    found = []
-    for some in chunks(_ids(connection, run_id, start, end)):
+    found, until = [], run.ended or time.time()  # of a try without an end
+    for some in chunks(_ids(connection, run.id, start, end)):
         rows = connection.execute(wanted.where(tries.task_id.in_(some)))
-        found += [_bar(row) for row in rows if row.manager_id]  # a condition would lead SQLite to another index
+        found += [_bar(row, until) for row in rows if row.manager_id]  # a condition would lead SQLite to another index
     return merge_bars(found, limit)
 
 
@@ -87,9 +89,9 @@ def _tries(run_id: str) -> Select[Any]:
     return select(*chosen).select_from(joined).where(*is_there)
 
 
-def _bar(row: Row[Any]) -> views.Bar:
+def _bar(row: Row[Any], until: float) -> views.Bar:
     start = unix(row.task_try_time_running) or 0.0
-    end = unix(row.task_try_time_returned) or time.time()
+    end = unix(row.task_try_time_returned) or until
     return views.Bar(
         manager=row.manager_id,
         host=row.hostname or "",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cnflow.monitoring.queries.lifetimes import lived
 from cnflow.monitoring.report import plots
 from cnflow.monitoring.report.markup import escape
 from cnflow.monitoring.report.style import STYLE
@@ -72,7 +73,7 @@ def _facts(report: RunReport) -> str:
     cards = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts if text)
     rows = [
         ("began", _moment(run.began)),
-        ("ended", _moment(run.ended) if run.ended else "-"),
+        ("last event" if run.state == "crashed" else "ended", _moment(run.ended) if run.ended else "-"),
         ("user", f"{run.user} on {run.host}"),
         ("script", run.script),
         ("folder", run.run_dir),
@@ -154,7 +155,7 @@ def _blocks(report: RunReport) -> str:
             each.state,
             f"{each.tasks:,}",
             _share(each.busy_seconds, each.worker_seconds),
-            duration(each.last - each.first),
+            duration(lived(each, report.run.ended or report.made)),
             "-" if each.usd is None else f"${each.usd:.2f}",
             each.reason,
         )

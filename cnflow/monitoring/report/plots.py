@@ -213,7 +213,7 @@ def _area(frame: _Frame, times: Sequence[float], below: Sequence[int], above: Se
 
 def _rect(left: float, top: float, width: float, height: float, name: str, words: str) -> str:
     return (
-        f'<rect class="{name}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}">'
+        f'<rect class="{escape(name)}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}">'
         f"<title>{escape(words)}</title></rect>"
     )
 

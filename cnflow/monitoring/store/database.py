@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the port is no number
         raise ConfigurationError(
             f"{mask_url(url)!r} is no URL of a database. Write sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/NAME."
         ) from error
@@ -107,12 +108,20 @@ def prepare(url: str) -> None:
         ConfigurationError: it cannot be reached or written, or is no database of monitoring, or a newer one.
     """
     engine = open_engine(url)
+    if engine.dialect.name == "sqlite":
+        _make_private(engine.url.database or "")
     try:
         migrate(engine)
     except SQLAlchemyError as error:
         raise unusable(url, error) from error
     finally:
         engine.dispose()
+
+
+def _make_private(file: str) -> None:
+    """Make *file*, if it is not there, so that the user alone reads what it tells of tasks, as the folder of a run."""
+    with contextlib.suppress(OSError):  # no such folder, or no right to write: said when it is opened
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def unusable(url: str, error: BaseException) -> ConfigurationError:

@@ -45,6 +45,18 @@ def endpoint_of(settings: MonitoringHub, run_dir: Path) -> str:
         raise ConfigurationError(f"MonitoringHub: logging_endpoint: {error}.") from error
 
 
+def expanded(url: str) -> str:
+    """Return the *url* of a command with its variables, so that a password need not stand in the list of processes.
+
+    Raises:
+        ConfigurationError: a variable in it is not set.
+    """
+    try:
+        return expand_path(url)
+    except ValueError as error:
+        raise ConfigurationError(f"The database {mask_url(url)!r}: {error}.") from error
+
+
 def check(url: str) -> None:
     """Refuse a database that cannot be written, or is another program's.
 

@@ -31,6 +31,7 @@ from cnflow.errors import ConfigurationError
 from cnflow.model.events import RunEvent
 from cnflow.monitoring.store import database, journal
 from cnflow.monitoring.store.changes import Changes
+from cnflow.monitoring.store.endpoint import expanded
 from cnflow.monitoring.store.order import LOCK, LOG, Order, journals
 from cnflow.monitoring.store.processes import is_running
 from cnflow.monitoring.store.rows import RowMaker
@@ -187,7 +188,7 @@ def main() -> int:
     """Write the run whose folder is the argument; a second one is the URL, for a journal that was left behind."""
     folder = Path(sys.argv[1])
     if sys.argv[2:]:
-        order = Order(url=sys.argv[2], driver=0, started="by hand", is_urgent=True)
+        order = Order(url=expanded(sys.argv[2]), driver=0, started="by hand", is_urgent=True)
     else:
         order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     logging.basicConfig(

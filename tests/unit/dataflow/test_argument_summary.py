@@ -27,6 +27,9 @@ class Point:
     x: int
 
 
+SECRETS = "password=***, api_key=***, max_tokens=5, n={'db_secret': ***}"
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs", "words"),
     [
@@ -39,11 +42,20 @@ class Point:
         ((Future(),), {}, "<future>"),
         (("https://ann:secret@host/x",), {}, "'https://***@host/x'"),
         ((File("https://ann:secret@host/x"),), {}, "'https://***@host/x'"),
+        ((), {"password": "hunter2", "api_key": "k", "max_tokens": 5, "n": {"db_secret": "s"}}, SECRETS),
+        ((), {"tokenizer": "bert", "key": "name"}, "tokenizer='bert', key='name'"),
         ((((((1,),),),),), {}, "(((<tuple of 1>)))"),
     ],
 )
 def test_arguments_are_shown_in_some_words(args, kwargs, words):
     assert summarize_arguments(args, kwargs) == words
+
+
+def test_password_in_a_long_address_is_hidden_before_the_address_is_cut():
+    token = "ghp_" + "0123456789" * 4
+    words = summarize_arguments((f"https://x-access-token:{token}@github.example/lab/data.git",), {})
+    assert words.startswith("'https://***@github.example/")
+    assert "ghp" not in words
 
 
 def test_object_of_the_user_is_its_type_and_none_of_its_code_runs():

@@ -146,6 +146,7 @@ class FakeReader:
             "waiting": 2200,
         }
         self.asked: dict[str, Any] = {}
+        self.without_folder: set[str] = set()
 
     def runs(self, **asked: Any) -> list[views.RunView]:
         """Return the runs."""
@@ -158,6 +159,10 @@ class FakeReader:
             if each.id == name:
                 return each
         raise ConfigurationError(f"There is no run {name!r}.")
+
+    def has_folder(self, run: views.RunView) -> bool:
+        """Return whether no later run has the folder."""
+        return run.id not in self.without_folder
 
     def states(self, _: str) -> dict[str, int]:
         """Return counts."""

@@ -2,15 +2,20 @@ import asyncio
 import contextlib
 import html
 import re
+import sqlite3
+import subprocess
+import sys
 
 import httpx
 import msgspec
 import pytest
 
 from benchmarks.monitoring_data import make_database
+from cnflow.cli.commands.monitor import url_of
 from cnflow.errors import ConfigurationError
 from cnflow.monitoring.dashboard import api, live, metrics, openapi
 from cnflow.monitoring.dashboard.app import build_app
+from cnflow.monitoring.dashboard.process import print_address
 from cnflow.monitoring.dashboard.reproduction import reproduction_command
 from cnflow.monitoring.dashboard.server import address_of, listen
 from cnflow.monitoring.queries.reader import Reader
@@ -142,6 +147,21 @@ def test_an_action_on_a_run_that_was_killed_says_so(reader):
     assert "does not answer" in send(csrf).json()["error"]
 
 
+def test_an_action_on_a_run_whose_folder_has_a_later_one_is_refused(tmp_path):
+    for run in ("lost", "later"):
+        make_database(tmp_path / "monitoring.db", tasks=5, run=run, is_live=True, folder=tmp_path / "000")
+    connection = sqlite3.connect(tmp_path / "monitoring.db")
+    connection.execute("UPDATE workflow SET time_began = datetime(time_began, '-1 day') WHERE run_id = 'lost'")
+    connection.commit()
+    connection.close()
+    reader = Reader(str(tmp_path / "monitoring.db"))
+    assert [reader.has_folder(reader.run(run)) for run in ("lost", "later")] == [False, True]
+    csrf, send = forms(build_app(reader), "/runs/lost/tasks/3/cancel")
+    answer = send(csrf)
+    assert (answer.status_code, "later run" in answer.json()["error"]) == (409, True)
+    reader.close()
+
+
 def test_a_dashboard_that_only_shows_does_nothing(reader):
     app = build_app(reader, can_act=False)
     csrf, send = forms(app, "/runs/run-2/tasks/3/cancel")
@@ -173,12 +193,24 @@ def test_every_address_of_the_api_answers_and_is_described(reader):
         ("/runs/run-1/tasks?limit=many", "not a whole number"),
         ("/runs/run-1/tasks?state=odd", "'odd'"),
         ("/runs/run-1/bars?start=now", "not a number of seconds"),
+        ("/runs/run-1/bars?start=nan", "not a number of seconds"),
+        ("/runs/run-1/bars?end=1e30", "not a number of seconds"),
+        (f"/runs/run-1/tasks?after={10**30}", "too large"),
+        (f"/runs/run-1/tasks/{10**30}", "such a large number"),
+        (f"/runs/run-1/tasks/{10**30}/samples", "such a large number"),
     ],
 )
 def test_a_bad_question_is_answered_in_words(reader, path, words):
     (response,) = ask(build_app(reader), ("GET", api.PREFIX + path))
     assert response.status_code == 404
     assert words in response.json()["error"]
+
+
+def test_the_address_of_the_api_on_each_page_leads_somewhere(reader):
+    app = build_app(reader)
+    page, described = ask(app, ("GET", "/"), ("GET", f"{api.PREFIX}/openapi.json"))
+    assert f'href="{api.PREFIX}/openapi.json"' in page.text
+    assert described.status_code == 200
 
 
 def test_a_page_of_a_run_that_was_deleted_says_so(reader):
@@ -195,6 +227,12 @@ def test_metrics_are_those_of_runs_that_go_on(reader):
     for line in text.splitlines():
         assert line.startswith(("# HELP cnflow_", "# TYPE cnflow_", "cnflow_")), line
     assert metrics._line("m", {"app": 'a"b\\c\nd'}, 1) == 'm{app="a\\"b\\\\c\\nd"} 1'
+
+
+def test_a_block_without_a_price_has_no_cost(reader, monkeypatch):
+    free = [msgspec.structs.replace(block, usd=None) for block in reader.blocks("run-2")]
+    monkeypatch.setattr(reader, "blocks", lambda run: free)
+    assert "cnflow_block_cost_usd{" not in metrics.exposition(reader)
 
 
 def events(reader, run, until, period=0.01):
@@ -244,6 +282,41 @@ def test_a_name_with_a_new_line_ends_no_comment_of_the_command(reader):
     lines = reproduction_command(run, msgspec.structs.replace(bad, tries=[])).splitlines()
     assert not [line for line in lines if line.startswith("rm")]
     assert "'b;c'" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("hostile", ["$(touch x)", "`touch x`; touch x", "x'; touch x; '", "\x15touch x", "a\ntouch x"])
+def test_nothing_in_the_command_runs_by_itself(reader, hostile, tmp_path):
+    run, detail = reader.run("run-1"), reader.task("run-1", 3)
+    task = msgspec.structs.replace(detail.task, app=hostile, image="")
+    bad = msgspec.structs.replace(detail, task=task, tries=[], arguments=hostile, resources={"cores": hostile})
+    text = reproduction_command(msgspec.structs.replace(run, id=hostile), bad)
+    assert "\x15" not in text
+    said = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("cnflow "))
+    subprocess.run(["/bin/sh", "-c", said], cwd=tmp_path, check=True)
+    assert not list(tmp_path.iterdir())
+    assert not [line for line in text.splitlines() if line.startswith("#")]  # no comment at the prompt of zsh
+
+
+def test_a_password_comes_from_a_variable(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "secret")
+    assert url_of("postgresql://ann:$DB_PASSWORD@host/runs") == "postgresql://ann:secret@host/runs"
+    monkeypatch.delenv("DB_PASSWORD")
+    with pytest.raises(ConfigurationError, match="DB_PASSWORD"):
+        url_of("postgresql://ann:$DB_PASSWORD@host/runs")
+
+
+@pytest.mark.parametrize(("mode", "is_shown"), [(0o600, True), (0o644, False), (0o640, False)])
+def test_a_log_that_others_read_has_no_token(tmp_path, monkeypatch, mode, is_shown):
+    log = tmp_path / "slurm-7.out"
+    log.touch()
+    log.chmod(mode)
+    with log.open("w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        print_address("http://127.0.0.1:80/?token=secret", tmp_path / "000/dashboard.url")
+    text = log.read_text()
+    assert ("secret" in text) == is_shown
+    assert ("000/dashboard.url" in text) != is_shown
+    assert "http://127.0.0.1:80/" in text
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it():

@@ -19,7 +19,10 @@ from tests.unit.monitoring.dashboard_data import BEGAN, a_detail, a_task
         (0.0004, "0.4 ms"),
         (0.25, "250 ms"),
         (9.96, "10.0 s"),
+        (59.97, "1 min 0 s"),
         (65, "1 min 5 s"),
+        (119.7, "2 min 0 s"),
+        (3599.8, "1 h 0 min"),
         (3725, "1 h 2 min"),
         (2e5, "2 d 7 h"),
         (-5, "0 ms"),
@@ -27,6 +30,14 @@ from tests.unit.monitoring.dashboard_data import BEGAN, a_detail, a_task
 )
 def test_seconds_are_short_texts(value: float, text: str) -> None:
     assert formats.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234567, "1,234,567"), (12.34, "12.3"), (0.5, "0.50"), (0.00028, "0.00028"), (0.0, "0"), (1e-9, "0.00")],
+)
+def test_numbers_are_short_texts(value: float, text: str) -> None:
+    assert formats.number(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0 B"), (1023, "1,023 B"), (1536, "1.5 KiB"), (5 * 2**40, "5.0 TiB")])
@@ -66,6 +77,13 @@ def test_speed_is_that_of_the_last_minute() -> None:
     assert speed(steps, BEGAN + 4000) == 0.0  # nothing has ended for an hour
     assert remaining(100, 10.0) == 10.0
     assert remaining(100, 0.0) is None
+
+
+@pytest.mark.parametrize("into", [1, 30, 119])
+def test_speed_of_a_run_of_many_hours_is_that_of_its_last_steps(into: int) -> None:
+    steps = [step(BEGAN + 120 * n, 1_200) for n in range(600)]  # 10 a second
+    steps[-1] = step(steps[-1].time, 10 * into)
+    assert speed(steps, steps[-1].time + into) == pytest.approx(10, rel=0.01)
 
 
 def test_timeline_has_a_lane_for_each_try() -> None:

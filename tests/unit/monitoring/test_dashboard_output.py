@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnflow.log_lines import JSONLog
 from cnflow.monitoring.dashboard.pages import output
+from cnflow.run_logs.task_files import FILE
+from tests.unit.monitoring.dashboard_data import a_detail, a_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +52,55 @@ def test_nonsense_as_a_position_harms_nothing(tmp_path: Path, position: str) -> 
     path = tmp_path / "out"
     path.write_text("text\n")
     assert output.part(output.Source(path), position).text == "text\n"
+
+
+def test_lines_of_a_task_in_a_log_of_json_are_its_messages(tmp_path: Path) -> None:
+    path = tmp_path / "block-0.log"
+    log = JSONLog({"run": "1", "block": "0"})
+    dropped = b"(3 lines were dropped: the log could not be written)\n"
+    path.write_bytes(
+        log.of_worker(0)(b"fit[7]", b"hello | there") + log.of_worker(1)(b"fit[8]", b"other") + log.dropped(2) + dropped
+    )
+    shown = output.part(output.Source(path, 7), "").text
+    words = ["(2 lines were dropped: the log could not be written)", dropped.decode().strip()]
+    assert shown.splitlines() == ["hello | there", *words]
+
+
+def test_line_without_an_end_does_not_hide_what_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MOST_OF_LOG", 64)
+    path = tmp_path / "block-0.log"
+    path.write_bytes(b"fit[7] | a\n")
+    position = output.part(output.Source(path, 7), "").position
+    with path.open("ab") as file:
+        file.write(b"x" * 100 + b"\nfit[7] | b\n")
+    shown = []
+    for _ in range(3):
+        text, position, _ = output.part(output.Source(path, 7), position)
+        shown.append(text)
+    assert "".join(shown) == "b\n"
+
+
+def test_files_of_a_task_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = a_detail(a_task(7))
+    assert output.sources(detail, tmp_path, "stdout") == []
+    (tmp_path / FILE).write_text('{"task": 8, "app": "f", "stdout": "/b"}\n')
+    assert output.sources(detail, tmp_path, "stdout") == []
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"task": 7, "app": "f", "stdout": "/a"}\n')
+    first = output.sources(detail, tmp_path, "stdout")
+    monkeypatch.setattr(output, "files_of", None)  # a list of a million tasks is not read each second
+    assert output.sources(detail, tmp_path, "stdout") == first
+    assert [str(each.path) for each in first] == ["/a"]
+
+
+def test_long_line_takes_no_time() -> None:
+    for text in (
+        "x" * output.MOST,
+        "\x1b[" * (output.MOST // 2),
+        "\x1b]" * (output.MOST // 2),
+        "a\r" * (output.MOST // 2),
+    ):
+        assert len(output.plain(text)) <= len(text)  # of a square of its length, the test would run out of time
 
 
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -255,6 +255,17 @@ def test_output_follows_the_lines_of_a_task(client: Client, reader: FakeReader, 
     )
 
 
+def test_output_of_a_later_run_in_the_same_folder_is_not_shown(
+    client: Client, reader: FakeReader, tmp_path: Path
+) -> None:
+    reader.all_runs = [a_run(run_dir=str(tmp_path))]
+    reader.without_folder = {"6f0e"}
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "block-0.log").write_text("train[7] | of another\n")
+    shown = client.get("/runs/6f0e/tasks/7/output/log").json()
+    assert (shown["text"], shown["note"]) == ("", f"The folder is that of a later run by now: {tmp_path}")
+
+
 def test_output_of_an_unknown_stream_is_not_found(client: Client) -> None:
     assert client.get("/runs/6f0e/tasks/7/output/passwd").status_code == 404
 

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.monitoring_data import APPS, create_tables, make_database
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.monitoring.queries import places, views
 from cnflow.monitoring.queries import tasks as task_queries
-from cnflow.monitoring.queries import views
 from cnflow.monitoring.queries.answers import Answers
 from cnflow.monitoring.queries.filters import TaskFilter, parse_filter, words_of
 from cnflow.monitoring.queries.reader import Reader
@@ -186,6 +186,14 @@ def test_blocks_and_nodes_share_the_tasks(reader):
     assert len(reader.node_samples("run-1", "m003")) == 60
 
 
+@pytest.mark.parametrize(
+    ("status", "usd", "shown"),
+    [("RUNNING", 1e-9, None), ("RUNNING", 1.5, 1.5), ("ENDED", 1e-9, 1e-9), ("LOST", None, None)],
+)
+def test_cost_of_a_block_that_has_just_begun_is_not_known(status, usd, shown):
+    assert places._cost(status, usd) == shown
+
+
 def test_images_files_and_errors_are_listed(reader, database):
     assert {image.nodes for image in reader.images("run-1")} == {8}
     assert "merge" in reader.images("run-1")[0].apps or "merge" in reader.images("run-1")[1].apps
@@ -194,6 +202,44 @@ def test_images_files_and_errors_are_listed(reader, database):
     groups = reader.errors("run-1")
     assert sum(group.count for group in groups) == reader.run("run-1").failed
     assert [group.count for group in groups] == sorted((group.count for group in groups), reverse=True)
+
+
+def test_pages_of_files_leave_none_out(tmp_path):
+    make_database(tmp_path / "monitoring.db", tasks=250, run="run-1", folder=tmp_path / "000")
+    connection = sqlite3.connect(tmp_path / "monitoring.db")
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(file)")]
+    chosen = ", ".join("url || '-{0}'" if name == "url" else f'"{name}"' for name in columns)
+    for number in range(7):
+        connection.execute(f"INSERT INTO file SELECT {chosen.format(number)} FROM file WHERE task_id = 100 LIMIT 1")
+    connection.commit()
+    known = {row[0] for row in connection.execute("SELECT url FROM file")}
+    connection.close()
+    reader = Reader(str(tmp_path / "monitoring.db"))
+    found, after = [], -1
+    while page := reader.files("run-1", limit=3, after=after):
+        found += [file.url for file in page]
+        after = page[-1].task
+    assert len(found) == len(known)
+    assert set(found) == known
+    reader.close()
+
+
+def test_a_run_that_crashed_went_on_until_its_last_event(tmp_path):
+    make_database(tmp_path / "monitoring.db", tasks=40, run="run-1", is_live=True, folder=tmp_path / "000")
+    connection = sqlite3.connect(tmp_path / "monitoring.db")
+    for column in ("time_began", "time_updated"):
+        connection.execute(f"UPDATE workflow SET state = 'crashed', {column} = datetime({column}, '-7 days')")
+    for column in ("task_try_time_running", "task_try_time_returned"):
+        connection.execute(f"UPDATE try SET {column} = datetime({column}, '-7 days')")
+    connection.execute("UPDATE try SET task_try_time_returned = NULL WHERE task_id = 3")
+    connection.commit()
+    connection.close()
+    reader = Reader(str(tmp_path / "monitoring.db"))
+    run = reader.run("run-1")
+    assert run.ended is not None
+    assert 0 <= run.ended - run.began < 3600
+    assert max(bar.end for bar in reader.bars("run-1")) <= run.ended + 60
+    reader.close()
 
 
 def test_the_graph_is_of_tasks_where_they_are_few_and_of_apps_otherwise(reader):
@@ -264,11 +310,24 @@ def test_a_database_of_another_schema_is_refused(tmp_path):
         Reader(str(path))
 
 
+@pytest.mark.parametrize("url", ["postgresql://u:secret@host:port/db", "nosuch://u:secret@host/db", "http://x"])
+def test_a_url_that_is_none_is_refused_in_words(url):
+    with pytest.raises(ConfigurationError, match="none that can be read") as caught:
+        Reader(url)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["nowhere.db", "sqlite:////no/such/folder/m.db"])
 def test_a_database_that_is_not_there_is_refused(url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=r"is not there\. A run writes it"):
         Reader(url)
+
+
+def test_a_password_with_a_slash_is_not_in_the_name_of_a_database():
+    with pytest.raises(ConfigurationError) as caught:
+        Reader("postgresql://ann:sec/ret@127.0.0.1:1/runs")
+    assert "sec/ret" not in str(caught.value)
 
 
 def test_a_password_is_not_in_the_error_of_a_database_that_does_not_answer():
@@ -328,3 +387,16 @@ def test_a_dear_answer_is_kept_while_it_is_young():
     assert answers.get("q", 1, answer) == 1
     assert answers.get("q", 2, answer) == 1
     assert answers.get("other", 2, answer) == 2
+
+
+def test_questions_on_runs_that_are_not_there_leave_nothing_behind():
+    answers = Answers()
+
+    def fail():
+        raise ConfigurationError("There is no run.")
+
+    for number in range(3):
+        with pytest.raises(ConfigurationError):
+            answers.get(("apps", number), 0, fail)
+    assert not answers._locks
+    assert answers.get(("apps", 1), 0, lambda: 7) == 7

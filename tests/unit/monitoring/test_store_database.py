@@ -1,26 +1,22 @@
-"""Errors of databases: which are of a value that is refused, and which of a database that cannot write now."""
+import os
+import stat
 
-import sqlite3
-
-import pytest
-from sqlalchemy import exc
-
-from cnflow.monitoring.store.database import refuses_values
+from cnflow.monitoring.store.database import prepare
 
 
-@pytest.mark.parametrize("code", ["22003", "23505", "42804", "54000"])
-def test_value_is_refused_by_postgresql(code):
-    assert refuses_values(exc.ProgrammingError("INSERT", {}, Exception({"C": code, "M": "words"})))
+def test_only_the_user_reads_a_new_database(tmp_path):
+    before = os.umask(0o022)
+    try:
+        prepare(f"sqlite:///{tmp_path}/monitoring.db")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
 
 
-@pytest.mark.parametrize("code", ["53100", "57P01", "25006", "40P01", "55P03"])
-def test_postgresql_without_room_or_rights_is_tried_again(code):
-    assert not refuses_values(exc.ProgrammingError("INSERT", {}, Exception({"C": code, "M": "disk full"})))
-    assert not refuses_values(exc.InterfaceError("INSERT", {}, Exception("network error")))
-
-
-def test_errors_of_sqlite():
-    assert refuses_values(exc.IntegrityError("INSERT", {}, sqlite3.IntegrityError("NOT NULL constraint failed")))
-    assert refuses_values(OverflowError("Python int too large"))
-    assert not refuses_values(exc.OperationalError("INSERT", {}, sqlite3.OperationalError("disk is full")))
-    assert not refuses_values(exc.DatabaseError("INSERT", {}, sqlite3.DatabaseError("disk image is malformed")))
+def test_a_database_that_the_user_shares_stays_shared(tmp_path):
+    file = tmp_path / "monitoring.db"
+    file.touch()
+    file.chmod(0o660)
+    prepare(f"sqlite:///{file}")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from cnflow.monitoring.dashboard.log_parts import part_of
 from cnflow.monitoring.dashboard.rendering import page, reader_of, run_of
+from cnflow.monitoring.queries.lifetimes import has_ended, lived
 from cnflow.run_logs.files import block_logs
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from starlette.responses import HTMLResponse
 
     from cnflow.monitoring.queries import views
-
-ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "GONE", "ENDED", "LOST", "MISSING", "SCALED_IN"})
-"""States after which a block has no more to report; upper case."""
 
 MOST = 500
 """Rows of the list."""
@@ -42,6 +41,8 @@ def blocks(request: Request) -> HTMLResponse:
         left_out=max(0, len(found) - MOST),
         figures=figures(found),
         live_blocks=live,
+        lived=lived,
+        end=run.ended or time.time(),
     )
 
 
@@ -58,7 +59,7 @@ def block(request: Request) -> HTMLResponse:
         run=run,
         block=found,
         nodes=[each for each in reader.nodes(run.id) if (each.executor, each.block) == (executor, number)],
-        has_log=f"{executor}/{number}" in block_logs(Path(run.run_dir)),
+        has_log=reader.has_folder(run) and f"{executor}/{number}" in block_logs(Path(run.run_dir)),
         is_live=_is_live(run) and not has_ended(found),
     )
 
@@ -68,14 +69,10 @@ def log(request: Request) -> JSONResponse:
     run = run_of(request)
     name = f"{request.path_params['executor']}/{request.path_params['block']}"
     path = block_logs(Path(run.run_dir)).get(name)  # only what lies in the folder of the run, whatever is asked for
-    if path is None:
+    if path is None or not reader_of(request).has_folder(run):
         raise HTTPException(_NOT_FOUND, f"The run has no log of the block {name}.")
-    return JSONResponse(part_of(path, request.query_params.get("after", ""), is_final=not _is_live(run)))
-
-
-def has_ended(block: views.BlockView) -> bool:
-    """Return whether *block* has reported its last state."""
-    return block.state.upper() in ENDED
+    after, named_by = request.query_params.get("after", ""), (Path(run.run_dir), path.parent)
+    return JSONResponse(part_of(path, after, is_final=not _is_live(run), named_by=named_by))
 
 
 def figures(found: Sequence[views.BlockView]) -> Mapping[str, float | None]:

@@ -31,11 +31,15 @@ def is_final(state: str) -> bool:
 
 
 def speed(steps: Sequence[views.Step], now: float, span: float = SPAN) -> float | None:
-    """Return the tasks that ended per second in the last *span* seconds before *now*; None before the first ended."""
+    """Return the tasks that ended per second in the last *span* seconds before *now*; None before the first ended.
+
+    The steps of a run of many hours are longer than that: then it is their speed.
+    """
     ended = [(step.time, step.done + step.failed + step.cancelled) for step in steps]
     if not any(count for _, count in ended):
         return None
-    recent = [(time, count) for time, count in ended if time > now - span]
+    width = ended[1][0] - ended[0][0] if len(ended) > 1 else 0.0
+    recent = [(time, count) for time, count in ended if time + max(width - 1.0, 0.0) > now - span]
     began = max(ended[0][0], recent[0][0] if recent else now - span)
     length = max(1.0, now - began)
     return sum(count for _, count in recent) / length

@@ -61,7 +61,8 @@ def output(request: Request) -> Response:
     if stream not in STREAMS:
         raise HTTPException(_NOT_FOUND, f"There is no stream {stream!r}; a task has {', '.join(STREAMS)}.")
     detail = _detail(request, run)
-    found = outputs.sources(detail, Path(run.run_dir), stream)
+    has_folder = reader_of(request).has_folder(run)
+    found = outputs.sources(detail, Path(run.run_dir), stream) if has_folder else []
     part = outputs.all_parts(found, request.query_params.get("after", ""))
     ended = is_final(detail.task.state) or run.state != "running"
     reply = {
@@ -70,7 +71,7 @@ def output(request: Request) -> Response:
         "skipped": part.skipped,
         "source": ", ".join(str(each.path) for each in found),
         "is_final": ended and not part.text,
-        "note": note(detail, run, found),
+        "note": note(detail, run, found) if has_folder else f"The folder is that of a later run by now: {run.run_dir}",
     }
     return JSONResponse(reply, headers={"Cache-Control": "no-store"})
 
@@ -98,7 +99,8 @@ def note(detail: views.TaskDetail, run: views.RunView, found: list[outputs.Sourc
         return f"The folder of the run is not on this machine: {run.run_dir}"
     if not found and detail.tries:
         return "It has no log of its own: a task in a thread of the driver prints where the driver does."
-    return ""
+    why = outputs.problem(found)
+    return f"{found[0].path} cannot be read: {why}" if why else ""
 
 
 def _until(run: views.RunView, detail: views.TaskDetail) -> float:
@@ -110,7 +112,9 @@ def _until(run: views.RunView, detail: views.TaskDetail) -> float:
 
 def _is_live(request: Request, run: views.RunView) -> bool:
     """Whether the run can be asked: it goes on, on this machine."""
-    return run.state == "running" and bool(request.app.state.live.is_live(run.run_dir))
+    if run.state != "running" or not reader_of(request).has_folder(run):
+        return False
+    return bool(request.app.state.live.is_live(run.run_dir))
 
 
 def _detail(request: Request, run: views.RunView) -> views.TaskDetail:

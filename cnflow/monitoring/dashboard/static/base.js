@@ -113,20 +113,29 @@
     document.dispatchEvent(new CustomEvent("cnflow:change"));
     refresh();
   };
+  let stream = null, hasEnded = false;
   const follow = (url) => {
+    if (stream || hasEnded || document.hidden) return;
     let wasLost = false;
-    const stream = new EventSource(url);
-    stream.addEventListener("open", () => { live("on", "live"); if (wasLost) changed(); wasLost = false; });
-    stream.addEventListener("change", changed);
-    stream.addEventListener("end", () => { stream.close(); live("off", "ended"); changed(); });
-    stream.addEventListener("error", () => {
+    const mine = new EventSource(url);
+    stream = mine;
+    mine.addEventListener("open", () => { live("on", "live"); if (wasLost) changed(); wasLost = false; });
+    mine.addEventListener("change", changed);
+    mine.addEventListener("end", () => { hasEnded = true; unfollow(); live("off", "ended"); changed(); });
+    mine.addEventListener("error", () => {
       wasLost = true;
       live("lost", "connection lost, trying again");
-      if (stream.readyState === EventSource.CLOSED) setTimeout(() => follow(url), 5000);
+      if (mine.readyState !== EventSource.CLOSED) return;
+      if (stream === mine) stream = null;
+      setTimeout(() => follow(url), 5000);
     });
-    addEventListener("pagehide", () => stream.close());
   };
-  if (document.body.dataset.liveUrl) follow(document.body.dataset.liveUrl);
+  const unfollow = () => { stream?.close(); stream = null; };
+  if (document.body.dataset.liveUrl) { // a browser opens six connections: the streams of hidden tabs would take them all
+    follow(document.body.dataset.liveUrl);
+    document.addEventListener("visibilitychange", () => { if (document.hidden) unfollow(); else follow(document.body.dataset.liveUrl); });
+    addEventListener("pagehide", unfollow);
+  }
   document.addEventListener("visibilitychange", () => { if (!document.hidden && isDue) { isDue = false; refresh(); } });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
@@ -229,12 +238,16 @@
     };
     next();
   };
+  const asked = new WeakSet();
   const fetchText = async (element) => {
+    if (asked.has(element)) return; // a driver that is stopped or busy answers late: questions do not pile up
+    asked.add(element);
     try {
       const answer = await fetch(element.dataset.text, { cache: "no-store" });
       const text = (await answer.text()).trim();
       element.textContent = answer.ok && text ? text : "";
     } catch { element.textContent = ""; }
+    asked.delete(element);
     const box = element.closest("[data-box]");
     if (box) box.hidden = !element.textContent;
   };

@@ -79,7 +79,7 @@
     }
     const kind = data.grouping === "none" ? "tasks" : `groups by ${data.grouping}`;
     const dependencies = data.edges.reduce((sum, part, at) => (at % 3 === 2 ? sum + part : sum), 0);
-    words.textContent = `${number(data.ids.length)} ${kind}, ${number(dependencies)} dependencies between them.${data.is_cut ? " There are more; the rest is left out." : ""}`;
+    words.textContent = `${number(data.ids.length)} ${kind}, ${data.is_estimated ? "about " : ""}${number(dependencies)} dependencies between them.${data.is_cut ? " There are more; the rest is left out." : ""}`;
   };
   const keys = () => {
     const shown = document.getElementById("graph-keys");

@@ -5,6 +5,7 @@ import pytest
 
 from cnflow.monitoring.dashboard.pages import blocks, compare, efficiency, nodes
 from cnflow.monitoring.queries import views
+from cnflow.monitoring.queries.lifetimes import lived
 
 RUN = views.RunView(
     id="a", name="fit", version="", state="ended", began=100.0, ended=200.0, host="h", user="u", run_dir="/r",
@@ -73,3 +74,9 @@ def test_time_of_workers_ends_with_their_node():
 )
 def test_use_of_resources_is_low_or_high(used, asked, kind):
     assert efficiency.kind_of(used, asked) == kind
+
+
+def test_a_block_that_goes_on_has_lived_until_now():
+    assert lived(BLOCK, 3600.0) == 3600.0
+    assert lived(msgspec.structs.replace(BLOCK, state="ended"), 3600.0) == 10.0
+    assert lived(BLOCK, 5.0) == 10.0

@@ -1,5 +1,9 @@
 """Logs that grow, read part by part."""
 
+import os
+
+import pytest
+
 from cnflow.monitoring.dashboard.log_parts import part_of
 
 
@@ -50,7 +54,38 @@ def test_a_position_that_was_made_up_reads_the_end(tmp_path):
     assert [part_of(log, after)["text"] for after in ("-", "9-x", "x", "1-99999999999999999999")] == ["text"] * 4
 
 
+@pytest.mark.parametrize("place", ["²", "9" * 5000, "-1"])
+def test_a_position_that_is_no_number_reads_the_end(tmp_path, place):
+    path = tmp_path / "a.log"
+    path.write_text("text\n")
+    assert part_of(path, f"{path.stat().st_ino}-{place}")["text"] == "text\n"
+
+
 def test_bytes_that_are_no_text_are_replaced(tmp_path):
     log = tmp_path / "block-0.log"
     log.write_bytes(b"a\xffb")
     assert part_of(log)["text"] == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert part_of(tmp_path / "pipe")["note"] == "It cannot be read: it is no plain file."
+
+
+def test_a_run_of_another_user_shows_none_of_the_files_of_this_one(tmp_path, monkeypatch):
+    secret, theirs = tmp_path / "id_rsa", tmp_path / "theirs"
+    secret.write_text("secret")
+    theirs.mkdir()
+    (theirs / "out").write_text("hello")
+    (theirs / "link").symlink_to(secret)
+    names = {theirs, theirs / "out", theirs / "link"}
+    own, real = os.geteuid(), os.lstat
+
+    def lstat(path, **rest):
+        found = list(real(path, **rest))
+        return os.stat_result([*found[:4], own + 1 if path in names else own, *found[5:]])
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert part_of(secret, named_by=(theirs,))["note"].startswith("It cannot be read: the run is of another user")
+    assert part_of(theirs / "link", named_by=(tmp_path,))["text"] == ""
+    assert part_of(secret, named_by=(tmp_path,))["text"] == "secret"

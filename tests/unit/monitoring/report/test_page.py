@@ -42,6 +42,11 @@ def test_hostile_texts_are_escaped(report):
     assert "\x1b" not in text
 
 
+def test_state_that_no_version_has_is_escaped(report):
+    bars = [msgspec.structs.replace(bar, state='x"><b>') for bar in report.bars]
+    assert "<b>" not in page(report._replace(bars=bars))
+
+
 @pytest.mark.parametrize("words", ["$0.25", "1 min 0 s", "ValueError", "Ask for 1 core", "COMPLETED", "A100", "16 GiB"])
 def test_page_has_facts_of_the_run(report, words):
     assert words in page(report)
