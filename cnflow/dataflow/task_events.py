@@ -143,7 +143,7 @@ def _final_event(settlement: Settlement) -> TaskEvent:
         started=origin.started or 0.0,
         ended=origin.ended or 0.0,
         is_memoized=future._cached,
-        key=record.memo_key.hex() if record.memo_key is not None else "",
+        key=record.hashsum or "",
     )
 
 

@@ -185,8 +185,9 @@ class TaskRecord:
 
     @property
     def hashsum(self) -> str | None:
-        """Cache key in hexadecimal digits; None until it is computed."""
-        return self.memo_key.hex() if self.memo_key is not None else None
+        """Cache key in hexadecimal digits, also of a remembered result; None until it is computed."""
+        key = self.memo_key or self.future._key  # noqa: SLF001 - a public name would hide a result's
+        return None if key is None else key.hex()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - each field has its type
         """Return the field *name*.

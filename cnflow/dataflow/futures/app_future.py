@@ -101,8 +101,9 @@ class AppFuture(CallbacksApart, Future[R]):
     _worker = -1
     _failures = 0
     _cached = False
-    """Place, end, run time and worker of the last attempt, number of failed ones, and whether the result was
-    remembered."""
+    _key: bytes | None = None
+    """Place, end, run time and worker of the last attempt, number of failed ones, whether the result was remembered,
+    and the key of such a result."""
 
     def __init__(self, tid: TaskId, app: AppFunction, owner: FutureOwner) -> None:
         self._waiters: list[Any] = []

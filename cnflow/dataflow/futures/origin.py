@@ -49,9 +49,9 @@ def origin_of(future: AppFuture) -> Origin:
     return Origin(place, started, ended, _attempts_of(future))
 
 
-def give_origin(future: AppFuture, origin: Origin | None) -> None:
-    """Give *future* the origin of the remembered result that it is about to get; None: that is not known."""
-    future._cached = True
+def give_origin(future: AppFuture, origin: Origin | None, key: bytes | None = None) -> None:
+    """Give *future* the origin and the *key* of the remembered result that it gets; None: that is not known."""
+    future._cached, future._key = True, key
     if origin is not None:
         future._place, future._stopped = origin.place, origin.ended or 0.0
         future._seconds = 0.0 if origin.started is None or origin.ended is None else origin.ended - origin.started

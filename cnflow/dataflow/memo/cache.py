@@ -108,7 +108,7 @@ class ResultCache:
             found, record.value = self._results.find(key)
             if found:
                 record.memo_key = None
-                give_origin(record.future, self._results.origin_of(key))
+                give_origin(record.future, self._results.origin_of(key), key)
                 return CacheDecision.KNOWN
             with self._lock:
                 if key in self._results:

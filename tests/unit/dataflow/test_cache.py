@@ -38,6 +38,17 @@ def test_second_identical_call_is_not_run_and_gets_a_copy(make_dfk, executor):
     assert second.result(0) == [1, 2]
 
 
+def test_identical_calls_have_one_hashsum(make_dfk, executor):
+    dfk = make_dfk(garbage_collect=False)
+    shared = AppFunction(add)
+    first = dfk.submit(shared, (1, 2), {}, CACHED)
+    executor.run()
+    first.result(0)
+    second = dfk.submit(shared, (1, 2), {}, CACHED)
+    second.result(0)
+    assert first.task_record.hashsum == second.task_record.hashsum is not None
+
+
 def test_call_with_other_arguments_or_code_is_run(make_dfk, executor):
     dfk = make_dfk()
     dfk.submit(AppFunction(add), (1, 2), {}, CACHED)
