@@ -103,7 +103,7 @@ def test_comments_before_blocks_are_known():
 
 def test_languages_of_blocks_are_known():
     languages = {block.language for page in PAGES for block in blocks_of(page)}
-    assert languages <= {"python", "console", "text", "toml", "py", "yaml"}
+    assert languages <= {"python", "console", "text", "toml", "py", "sql", "yaml"}  # SQL: test_database_page
     files = [block for page in PAGES for block in blocks_of(page) if block.language in {"py", "yaml"}]
     assert all("file" in block.notes for block in files)  # which a console block of the page uses
 
