@@ -153,7 +153,7 @@ def test_run_in_a_folder_with_a_long_name_answers(tmp_path):
 def test_unknown_query_is_answered_with_the_known_ones(tmp_path):
     with (
         cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk,
-        pytest.raises(ConfigurationError, match="Known: blocks, .*explain"),
+        pytest.raises(ConfigurationError, match=r"Known: blocks, .*explain"),
     ):
         control_socket.ask(dfk.run_dir, {"ask": "block"})
 

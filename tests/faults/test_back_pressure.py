@@ -50,6 +50,7 @@ assert sorted(seen) == sorted((SIZE, number % 256) for number in range(COUNT))
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_results_larger_than_memory_are_read_within_a_few_hundred_mb(tmp_path):
     script = tmp_path / "script.py"

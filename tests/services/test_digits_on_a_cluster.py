@@ -75,6 +75,7 @@ def accuracy_in(output):
     return float(re.search(r"Mean accuracy (\d\.\d+)", output)[1])
 
 
+@pytest.mark.long
 def test_digits_from_the_login_node(write, tmp_path):
     argv = [sys.executable, str(DEMO), write(LocalChannel())]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -83,6 +84,7 @@ def test_digits_from_the_login_node(write, tmp_path):
     assert done.stdout.count("digits-predict:0.1") == 5
 
 
+@pytest.mark.long
 @pytest.mark.sshd
 @pytest.mark.root
 def test_digits_from_a_laptop_whose_ssh_is_killed(write, tmp_path, until):

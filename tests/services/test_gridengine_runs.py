@@ -116,6 +116,7 @@ def container():
     return os.environ.get("APPTAINER_CONTAINER"), sys.executable, os.environ["JOB_ID"]
 
 
+@pytest.mark.long
 @pytest.mark.docker
 @pytest.mark.apptainer
 def test_elements_of_an_array_run_tasks_in_containers(run, name, image_base, until):

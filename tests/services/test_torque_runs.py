@@ -79,6 +79,7 @@ def container():
     return os.environ.get("APPTAINER_CONTAINER"), sys.executable
 
 
+@pytest.mark.long
 @pytest.mark.docker
 @pytest.mark.apptainer
 def test_tasks_run_in_containers(run, name, image_base, until):
