@@ -31,7 +31,7 @@ def test_aim_is_met_from_its_bound_on(at_least, measured, verdict):
     assert Aim("work", 2.0, at_least, measured).verdict == verdict
 
 
-def test_every_aim_but_one_has_figures_in_a_complete_report():
+def test_every_aim_has_figures_in_a_complete_report():
     report = Report()
     for system in SYSTEMS:
         for column in COLUMNS:
@@ -40,7 +40,7 @@ def test_every_aim_but_one_has_figures_in_a_complete_report():
     report.add(HTEX, "memory", {"n": 1_000_000})
     report.add(DOCKER, "bare", {"s": 0.5})
     report.add(FLOOR, "bash", {"same_per_s": 1.0})
-    assert [aim.what for aim in aims_of(report) if aim.measured is None] == ["monitoring on: no-ops/s times off"]
+    assert [aim.what for aim in aims_of(report) if aim.measured is None] == []
 
 
 def test_ratio_above_one_means_that_cnflow_is_better():
