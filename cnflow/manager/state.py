@@ -181,8 +181,8 @@ class Manager:
 
     def running_tasks(self) -> dict[WorkerRank, tuple[TaskId, int]]:
         """Id and attempt of the task that each worker runs."""
-        firsts = ((rank, worker.tasks[0][0]) for rank, worker in self._workers.items() if worker.tasks)
-        return {rank: (task.id, task.attempt) for rank, task in firsts}
+        firsts = {rank: worker.tasks[0][0] for rank, worker in self._workers.items() if worker.tasks}
+        return {rank: (task.id, task.attempt) for rank, task in firsts.items()}
 
     def task_began(self, rank: WorkerRank) -> Seconds:
         """Time at which the task began that this worker runs."""
@@ -270,11 +270,10 @@ class Manager:
                 continue
             if self.ended is not None:
                 self.ended.add(tasks[0])
-            task = tasks.popleft()[0]
-            result = parcel[0]
+            task, result = tasks.popleft()[0], parcel[0]
             result.attempt, result.ended, result.worker = task.attempt, unix_time, rank  # workers know ids only
-            if parcel[0].kind != ResultKind.CANCELLED:  # the length of a stopped task is no measure
-                self._prefetch.record(parcel[0].seconds)
+            if result.kind != ResultKind.CANCELLED:  # the length of a stopped task is no measure
+                self._prefetch.record(result.seconds)
             if worker.cancelled:
                 worker.cancelled.discard((task.id, task.attempt))
             self._results.append(parcel)
