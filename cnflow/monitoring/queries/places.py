@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _LEAST_COST = 0.001
 """Dollars; less is what a block has cost when it begins to run."""
 
+_RUNNING = 100_000
+"""Tries that go on whose time is counted."""
+
 _APPS_OF_AN_IMAGE = 20
 _TASKS_OF_AN_IMAGE = 2_000
 """Tasks among which the apps of an image are looked for."""
@@ -72,8 +75,9 @@ def _last(values: Iterable[Any]) -> Any:  # noqa: ANN401 - a column's value
 
 
 def nodes(connection: Connection, found: views.RunView, *, limit: int) -> list[views.NodeView]:
-    """Return the managers, by host."""
+    """Return the managers, by host; tries that go on count as busy from their start until now."""
     columns = schema.node.c
+    going_on = _going_on(connection, found.id) if found.state == "running" else {}
     wanted = select(schema.node).where(columns.run_id == found.id).order_by(columns.hostname, columns.timestamp)
     return [
         views.NodeView(
@@ -92,10 +96,23 @@ def nodes(connection: Connection, found: views.RunView, *, limit: int) -> list[v
             ended=unix(row.time_ended),
             reason=row.reason or "",
             tasks=row.tasks_count,
-            busy_seconds=row.busy_seconds,
+            busy_seconds=row.busy_seconds + going_on.get(row.id, 0.0),
         )
         for row in connection.execute(wanted.limit(limit))
     ]
+
+
+def _going_on(connection: Connection, run_id: str) -> dict[str, float]:
+    """Return for how long the running tries of each manager have run, in seconds, summed."""
+    tasks, tries, now = schema.task.c, schema.attempt.c, time.time()
+    of_running = (tasks.run_id == run_id, tasks.task_state == "running", tries.task_try_time_returned.is_(None))
+    both = schema.task.join(schema.attempt, (tries.run_id == tasks.run_id) & (tries.task_id == tasks.task_id))
+    wanted = select(tries.manager_id, tries.task_try_time_running).select_from(both).where(*of_running)
+    seconds: dict[str, float] = {}
+    for manager, began in connection.execute(wanted.limit(_RUNNING)):
+        if manager is not None and began is not None:
+            seconds[manager] = seconds.get(manager, 0.0) + max(now - (unix(began) or now), 0.0)
+    return seconds
 
 
 def node_samples(connection: Connection, run_id: str, manager: str, *, points: int) -> list[views.SampleView]:

@@ -186,6 +186,35 @@ def test_blocks_and_nodes_share_the_tasks(reader):
     assert len(reader.node_samples("run-1", "m003")) == 60
 
 
+def test_workers_of_tries_that_go_on_are_busy_while_their_run_goes_on(tmp_path):
+    path = tmp_path / "m.db"
+    make_database(path, tasks=40, run="live", is_live=True, folder=tmp_path / "000")
+    connection = sqlite3.connect(path)
+    task, manager, before = connection.execute(
+        "SELECT task_id, node.id, busy_seconds FROM try JOIN node ON node.id = manager_id LIMIT 1"
+    ).fetchone()
+    connection.execute("UPDATE task SET task_state = 'done'")
+    connection.execute("UPDATE task SET task_state = 'running' WHERE task_id = ?", (task,))
+    connection.execute("DELETE FROM try WHERE task_id = ?", (task,))
+    connection.execute(
+        "INSERT INTO try (run_id, task_id, try_id, task_executor, manager_id, task_try_time_running)"
+        " VALUES ('live', ?, 0, 'htex', ?, datetime('now', '-100 seconds'))",
+        (task, manager),
+    )
+    connection.commit()
+    reader = Reader(str(path))
+    try:
+        [live] = [node for node in reader.nodes("live") if node.manager == manager]
+        assert 99 < live.busy_seconds - before < 130
+        connection.execute("UPDATE workflow SET state = 'ended'")
+        connection.commit()
+        [ended] = [node for node in reader.nodes("live") if node.manager == manager]
+        assert ended.busy_seconds == before
+    finally:
+        reader.close()
+        connection.close()
+
+
 @pytest.mark.parametrize(
     ("status", "usd", "shown"),
     [("RUNNING", 1e-9, None), ("RUNNING", 1.5, 1.5), ("ENDED", 1e-9, 1e-9), ("LOST", None, None)],
