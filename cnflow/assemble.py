@@ -197,8 +197,10 @@ def new_graph(
     if ledger is None:
         driver = new_driver(RunId(uuid.uuid4().hex[:12]), 0, __version__, PROTOCOL)
         ledger = RunLedger(make_run_dir(Path(config.run_dir)), driver)
-    if config.dashboard is not None and config.monitoring is None:
-        config.monitoring = MonitoringHub()
+    dashboard = settings_of(config.dashboard)
+    if dashboard is not None:
+        backend_of(dashboard)  # its packages hold those of monitoring: one message names all
+        config.monitoring = settings_of(config.monitoring) or MonitoringHub()
     run_dir = ledger.path.parent
     hub = _event_hub(config, run_dir)
     run = _run_context(config, ledger, hub)

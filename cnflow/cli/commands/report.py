@@ -31,9 +31,12 @@ def report(
 
     from cnflow.cli.output import as_json as format_json
     from cnflow.cli.runs.lookup import find_run
-    from cnflow.cli.runs.reports import recorded, report_as_json, write_report
-    from cnflow.monitoring.report.collect import collect
-    from cnflow.monitoring.report.page import page
+    from cnflow.errors import MissingExtraError
+
+    with MissingExtraError.for_import("The report of a run", "monitoring"):
+        from cnflow.cli.runs.reports import recorded, report_as_json, write_report
+        from cnflow.monitoring.report.collect import collect
+        from cnflow.monitoring.report.page import page
 
     place = find_run(run, database)
     reader = recorded(place)
