@@ -121,9 +121,10 @@ def steps(connection: Connection, found: views.RunView, *, points: int, app: str
     last = max(int(last), int(min(time.time(), found.ended or time.time())))
     width = max(1, math.ceil((last - first + 1) / max(points, 1)))
     names = ("submitted", "launched", "done", "failed", "cancelled")
-    number = (columns.second - first) // width
-    summed = select(number.label("number"), *(func.sum(columns[name]).label(name) for name in names))
-    rows = {int(row.number): row for row in connection.execute(summed.where(*mine).group_by(number))}
+    number = ((columns.second - first) // width).label("number")
+    # Grouped by that name: PostgreSQL takes the same expression with parameters of its own for another one.
+    summed = select(number, *(func.sum(columns[name]).label(name) for name in names))
+    rows = {int(row.number): row for row in connection.execute(summed.where(*mine).group_by("number"))}
     return [
         views.Step(
             time=float(first + place * width),
