@@ -89,6 +89,10 @@ class Writer:
                 self._path.unlink(missing_ok=True)
                 return
 
+    def close(self) -> None:
+        """Close the journal."""
+        self._reader.close()
+
     def _run_once(self) -> None:
         database.prepare(self._order.url)
         if not self._order.is_urgent:
@@ -118,18 +122,26 @@ class Writer:
         """Write what the journal has, in one transaction; False if there was nothing."""
         before = self._reader.position
         maker = RowMaker(memory)
-        for payload in self._reader.payloads(_PART):
-            end = self._reader.position
-            events, lost = journal.decode(payload)
-            if lost:
-                logger.error("%d events at byte %d cannot be read", lost, end)
-            maker.take(memory.base + end - len(payload), events)
-            if any(isinstance(each, RunEvent) and each.state != "running" for each in events):
-                self._has_ended = True
+        try:
+            for payload in self._reader.payloads(_PART):
+                self._take(maker, payload)
+        except journal.JournalError:
+            if self._reader.position == before:
+                raise
+            # else what lies before the damage is written first, and the next call raises
         if self._reader.position == before:
             return False
         self._commit(store, maker.finish(), memory)
         return True
+
+    def _take(self, maker: RowMaker, payload: bytes) -> None:
+        end = self._reader.position
+        events, lost = journal.decode(payload)
+        if lost:
+            logger.error("%d events at byte %d cannot be read", lost, end)
+        maker.take(maker.memory.base + end - len(payload), events)
+        if any(isinstance(each, RunEvent) and each.state != "running" for each in events):
+            self._has_ended = True
 
     def _commit(self, store: database.Store, changes: Changes, memory: Memory) -> None:
         try:
@@ -144,6 +156,8 @@ class Writer:
         return self.is_of_driver and is_running(self._order.driver, self._order.started)
 
     def _finish(self, store: database.Store, memory: Memory) -> None:
+        if rest := self._reader.size() - self._reader.position:
+            logger.warning("the last %d bytes of the journal are no whole frame: their events are lost", rest)
         if not self._has_ended:
             changes = Changes()
             changes.update("workflow", (), {"state": "crashed"})
@@ -181,6 +195,8 @@ def _write_all(folder: Path, order: Order) -> bool:
         except journal.JournalError:
             logger.exception("the rest of a journal is left in it")
             is_whole = False
+        finally:
+            writer.close()
     return is_whole
 
 
