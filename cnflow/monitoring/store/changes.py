@@ -21,7 +21,10 @@ Key = tuple[object, ...]
 Row = dict[str, object]
 
 FINAL = frozenset({"done", "failed", "dependency_failed", "cancelled"})
-"""States of a task that no later one replaces."""
+"""States of a task, or a try, that no later one replaces."""
+
+STATES: Mapping[str, str] = {"task": "task_state", "try": "state"}
+"""Columns, by table, of these states: a thread may report that a task begins after another has cancelled it."""
 
 FIRST_ONLY: Mapping[str, frozenset[str]] = {
     "workflow": frozenset({"time_began"}),  # of a run that is taken over
@@ -76,8 +79,10 @@ class Changes:
         row = rows.get(key)
         if row is None:
             before = self._updated(table, key)
+            _keep_final(table, before, values)
             rows[key] = {**before, **values} if before else values
             return
+        _keep_final(table, row, values)
         if table in FIRST_ONLY:
             values = {name: each for name, each in values.items() if name not in FIRST_ONLY[table] or name not in row}
         row.update(values)
@@ -98,6 +103,7 @@ class Changes:
         row = self.rows[table].get(key)
         if row is None:
             row = self.updates[table].setdefault(key, {})
+        _keep_final(table, row, values)
         for name in HIGHEST.get(table, ()):
             if name in row and name in values:
                 values[name] = max(row[name], values[name])  # type: ignore[call-overload]  # both are numbers
@@ -115,3 +121,10 @@ class Changes:
     def _updated(self, table: str, key: Key) -> Row:
         """Remove and return the update of a row that is made now: rows are written first, it would come too late."""
         return self.updates[table].pop(key, None) or {}
+
+
+def _keep_final(table: str, row: Row, values: Row) -> None:
+    """Remove a state from *values* where *row* has a final one."""
+    name = STATES.get(table)
+    if name is not None and row.get(name) in FINAL:
+        values.pop(name, None)

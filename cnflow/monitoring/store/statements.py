@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Float, Integer, LargeBinary
 
 from cnflow.monitoring.store import schema
-from cnflow.monitoring.store.changes import ADDED, FINAL, FIRST_ONLY, HIGHEST
+from cnflow.monitoring.store.changes import ADDED, FINAL, FIRST_ONLY, HIGHEST, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,7 +77,7 @@ def upsert(name: str, changed: frozenset[str], dialect: str) -> Statement:
     needed = [column.name for column in table.columns if not column.nullable and column.name not in {*keys, *changed}]
     values = tuple(sorted(changed))
     columns = (*keys, *values, *needed)
-    assigned = [_assignment(name, column) for column in sorted(changed - FIRST_ONLY.get(name, frozenset()))]
+    assigned = [_assignment(name, column, dialect) for column in sorted(changed - FIRST_ONLY.get(name, frozenset()))]
     listed = ", ".join(map(_quoted, columns))
     action = f"DO UPDATE SET {', '.join(assigned)}" if assigned else "DO NOTHING"
     source = _source(table, columns, dialect)
@@ -111,21 +111,21 @@ def _times(table: Table, columns: Sequence[str]) -> tuple[int, ...]:
 
 
 def _update_of(table: str, column: str, new: str, dialect: str) -> str:
+    old = f"{_quoted(table)}.{_quoted(column)}"
+    if column == STATES.get(table):
+        final = ", ".join(f"'{state}'" for state in sorted(FINAL))
+        return f"CASE WHEN {old} IN ({final}) THEN {old} ELSE {new} END"
     if column not in HIGHEST.get(table, ()):
         return new
     highest = "max" if dialect == "sqlite" else "greatest"
-    return f"{highest}(coalesce({_quoted(table)}.{_quoted(column)}, 0), {new})"
+    return f"{highest}(coalesce({old}, 0), {new})"
 
 
-def _assignment(table: str, column: str) -> str:
+def _assignment(table: str, column: str, dialect: str) -> str:
     target, new = _quoted(column), f"excluded.{_quoted(column)}"
-    old = f"{_quoted(table)}.{target}"
     if column in ADDED.get(table, ()):
-        return f"{target} = {old} + {new}"
-    if (table, column) == ("task", "task_state"):
-        final = ", ".join(f"'{state}'" for state in sorted(FINAL))
-        return f"{target} = CASE WHEN {old} IN ({final}) THEN {old} ELSE {new} END"
-    return f"{target} = {new}"
+        return f"{target} = {_quoted(table)}.{target} + {new}"
+    return f"{target} = {_update_of(table, column, new, dialect)}"
 
 
 def _source(table: Table, columns: Sequence[str], dialect: str) -> str:

@@ -92,6 +92,39 @@ def test_late_report_of_a_worker_does_not_take_an_end_back():
     assert changes.rows["task"][7,]["task_state"] == "done"
 
 
+@pytest.mark.parametrize("is_cut", [False, True], ids=["one-transaction", "two"])
+def test_late_report_does_not_take_the_end_of_a_try_back(is_cut, tmp_path):
+    worker = ev.WorkerEvent(
+        time=T + 2, executor="htex", block="0", manager="m", host="n1", worker=0, state="running", task=7
+    )
+    events = [SUBMITTED, task("launched"), task("cancelled", T + 3)]
+    late = [worker, task("staging_in", T + 4), task("launched", T + 4)]
+    parts = [events, late] if is_cut else [[*events, *late]]
+    assert written(tmp_path, *parts, column="state") == "cancelled"
+
+
+def test_peak_of_a_try_stays_where_it_is_launched_again(tmp_path):
+    place = {"executor": "htex", "block": "0", "manager": "m", "worker": 0, "task": 7}
+    high, low = (ev.ResourceSample(time=T + 2, peak_bytes=peak, **place) for peak in (100, 50))
+    parts = [SUBMITTED, task("launched")], [high], [task("launched", T + 3), low]
+    assert written(tmp_path, *parts, column="peak_rss_bytes") == 100
+
+
+def written(folder, *parts, column):
+    """Return *column* of the only try after a transaction for each of *parts*."""
+    url = f"sqlite:///{folder}/m.db"
+    database.prepare(url)
+    store = database.Store(url, "run")
+    memory = Memory()
+    for position, events in enumerate(parts):
+        store.write(rows_of(*events, memory=memory), position, memory)
+    store.close()
+    connection = sqlite3.connect(folder / "m.db")
+    [(value,)] = connection.execute(f'SELECT {column} FROM "try"').fetchall()
+    connection.close()
+    return value
+
+
 def test_try_that_runs_is_the_last_one_whatever_the_clock_of_its_node():
     failure = ev.FailureEvent(time=T + 5, task=7, attempt=0, error_type="E", message="m", is_retried=True)
     worker = ev.WorkerEvent(
