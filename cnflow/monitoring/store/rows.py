@@ -92,7 +92,8 @@ class RowMaker:
 
     def finish(self) -> Changes:
         """Return the rows."""
-        self.changes.put("workflow", (), {"time_updated": self.last})
+        if self.last:  # else no event could be read: the run was not updated in 1970
+            self.changes.put("workflow", (), {"time_updated": self.last})
         return self.changes
 
     def _on_run(self, event: AnyEvent, number: int) -> None:

@@ -223,6 +223,11 @@ def test_states_of_blocks_have_the_names_of_parsl(state, status):
     assert list(changes.rows["block"]) == [("htex", "0", T, status)]
 
 
+def test_run_is_not_updated_by_events_that_cannot_be_read():
+    assert rows_of(SUBMITTED).rows["workflow"][()]["time_updated"] == T
+    assert "workflow" not in rows_of().rows
+
+
 def test_dropped_samples_are_counted():
     changes = rows_of(ev.DroppedEvents(time=T, count=5, source="m"), ev.DroppedEvents(time=T, count=2, source="m"))
     assert changes.rows["workflow"][()]["samples_dropped_count"] == 7
