@@ -129,8 +129,11 @@ def on_samples(changes: Changes, memory: Memory) -> Handler:
 
     def handle(event: AnyEvent, _: int) -> None:
         assert isinstance(event, ev.SampleBatch)
-        for sample in unpack(event):
+        samples = unpack(event)
+        for sample in samples:
             put_sample(changes, memory, sample)
+        if (lost := event.count - len(samples)) > 0:  # of another version, or damaged
+            changes.add("workflow", (), {"samples_dropped_count": lost})
 
     return handle
 

@@ -233,6 +233,13 @@ def test_dropped_samples_are_counted():
     assert changes.rows["workflow"][()]["samples_dropped_count"] == 7
 
 
+def test_samples_that_cannot_be_read_are_counted():
+    place = {"executor": "htex", "block": "0", "manager": "m", "host": "n1"}
+    changes = rows_of(ev.SampleBatch(time=T, count=3, packed=b"of another version", **place))
+    assert changes.rows["workflow"][()]["samples_dropped_count"] == 3
+    assert not changes.rows["resource"]
+
+
 def test_peak_of_a_try_is_its_highest():
     def sample(seconds, gpu):
         return ev.ResourceSample(
