@@ -26,8 +26,9 @@ from cnflow.interchange import actions as on
 from cnflow.interchange.state import Interchange
 from cnflow.model.item import Item
 from cnflow.units import Seconds
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
-from cnflow.wire.messages import NO_FRAMES, Function, Result, Task, TaskParcel
+from cnflow.wire.messages import NO_FRAMES, Result, Task, TaskParcel
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:

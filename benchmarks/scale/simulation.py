@@ -21,6 +21,7 @@ from cnflow.ids import FunctionId, TaskId
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import serialization
+from cnflow.wire.function_messages import Function
 from cnflow.wire.keys import Keyring
 from cnflow.wire.session_stream import SessionStream
 from cnflow.wire.stream import Stream
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTION = msg.Function(FunctionId(b"f" * 16), "noop", 0, "", b"")
+FUNCTION = Function(FunctionId(b"f" * 16), "noop", 0, "", b"")
 SESSION = b"simulate"
 BATCH = 5_000
 """Tasks in a message, as the driver's client sends them."""

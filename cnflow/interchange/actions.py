@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cnflow.ids import BlockId, ManagerId, TaskId
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
-    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
+    from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
 
 class SendWork(NamedTuple):

@@ -34,6 +34,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial
+from cnflow.wire.function_messages import Prepare
 from cnflow.wire.item_checks import check_items
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import (
@@ -199,7 +200,7 @@ class Loop:
             self._dial(order, now)
         elif isinstance(order, Hold):
             self._state.on_hold_requested(order.manager)
-        elif isinstance(order, NoWorkers):
+        elif isinstance(order, (NoWorkers, Prepare)):
             logger.warning("the driver of an interchange of its own sends no NoWorkers")
         else:
             self._answer(order, now)

@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
     from cnflow.ids import BlockId, ManagerId, TaskId
     from cnflow.interchange.manager_record import ManagerRecord
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import ManagerInfo, StatusReport
-    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
+    from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
     Event = Callable[[Seconds], list[Action]]
 

@@ -68,8 +68,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import ManagerInfo, StatusReport, TaskQuery
-    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+    from cnflow.wire.messages import ResultParcel, TaskParcel
 
 NOTHING_HELD: Mapping[TaskId, int] = {}
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 
 if TYPE_CHECKING:
     from cnflow.ids import WorkerRank
-    from cnflow.wire.messages import Function, TaskParcel
+    from cnflow.wire.function_messages import Function
+    from cnflow.wire.messages import TaskParcel
 
 
 class StartWorker(NamedTuple):

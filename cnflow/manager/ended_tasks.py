@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId, TaskId
     from cnflow.wire.bulk import BlobId
-    from cnflow.wire.messages import Function, Result, ResultParcel, TaskParcel
+    from cnflow.wire.function_messages import Function
+    from cnflow.wire.messages import Result, ResultParcel, TaskParcel
 
 
 class EndedTasks:

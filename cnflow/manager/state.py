@@ -61,8 +61,9 @@ if TYPE_CHECKING:
     from cnflow.ids import FunctionId, TaskId
     from cnflow.manager.prefetch import Prefetch
     from cnflow.units import Seconds
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import HeldTask
-    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
+    from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
 _LEAST_WAITING = 2
 """Tasks that wait for large arguments and do not count as held: tasks behind them run. As many as workers, if more."""

@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 18
+PROTOCOL = 19
 """Version of the messages in `cnflow.wire`; must change with them (a test compares)."""
 
 BLOCK_ENDS_AT = "CNFLOW_BLOCK_ENDS_AT"

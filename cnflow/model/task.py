@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnflow.ids import TaskId
+    from cnflow.model.batching import BatchLimits, BatchPart
     from cnflow.model.item import Item
     from cnflow.model.provenance import Place
     from cnflow.model.resources import Resources
@@ -84,9 +85,10 @@ class AppFunction:
         name: for messages and logs.
         kind: the way in which the function is run.
         version: the function as executors that pickle have sent it last; theirs.
+        batching: limits of its batches; None for a function whose tasks run one by one.
     """
 
-    __slots__ = ("__weakref__", "function", "kind", "name", "original", "version")
+    __slots__ = ("__weakref__", "batching", "function", "kind", "name", "original", "version")
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class AppFunction:
         self.original = function if original is None else original
         self.kind = kind
         self.version: Any = None
+        self.batching: Optional[BatchLimits] = None
         self.name = name or _name_of(function)
 
 
@@ -215,6 +218,9 @@ class TaskToRun(NamedTuple):
     places: Mapping[str, str] = MappingProxyType({})
     """Paths on the driver's machine for items that the task leaves, by their names; the task ends when they are there.
     Other items stay on the node, and are in `Outcome.items`."""
+
+    batch: Optional[BatchPart] = None
+    """Part in a batch; None for a task that runs alone."""
 
     @property
     def title(self) -> str:

@@ -10,6 +10,10 @@ Message                 From -> to                Sent
 `Resubmit`              driver -> interchange     once after the interchange was restarted, with all unfinished tasks
 `Cancel`                driver -> interchange ->  when tasks are cancelled; passed on to the managers that hold them
                         manager
+`Prepare`               driver -> interchange ->  when models are to be loaded before their first task; to all
+                        manager                   managers, and to those that register later
+`Prepared`              manager -> interchange    when a worker has loaded one of them, or cannot
+                        -> driver
 `Drain`                 driver -> interchange ->  when a block is scaled in; passed on to its managers
                         manager
 `Drained`               interchange -> driver     when the last manager of a block that was to drain has left
@@ -75,6 +79,7 @@ from cnflow.model.item import Item
 from cnflow.wire.base import Message
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial, DialFailed
+from cnflow.wire.function_messages import Function, Prepare, Prepared
 from cnflow.wire.manager_messages import (
     Duration,
     Events,
@@ -98,20 +103,6 @@ if TYPE_CHECKING:
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 WireTaskId = Annotated[TaskId, msgspec.Meta(ge=0)]  # the decoder checks it: a negative number is malformed
-
-
-class Function(msgspec.Struct, array_like=True, gc=False):
-    """Function that workers run, of a `cnflow.model.task.AppKind`; sent once to each manager and to each worker."""
-
-    id: FunctionId
-    name: str
-    kind: int
-    python: str
-    """Minor version whose bytecode is in `body`; empty when any Python can load it."""
-
-    body: bytes
-    modules: tuple[FunctionId, ...] = ()
-    """Records of the user's own modules, sent like functions and before this one (`cnflow.tasks.own_modules`)."""
 
 
 class Task(msgspec.Struct, array_like=True, gc=False):
@@ -141,6 +132,12 @@ class Task(msgspec.Struct, array_like=True, gc=False):
 
     items: tuple[Item, ...] = ()
     """Contents that its manager needs before the task begins."""
+
+    rows: Natural = 0
+    """`cnflow.model.batching.BatchPart`, as the next two; of no use where the function has no `Function.batching`."""
+
+    apart: str = ""
+    is_bulk: bool = False
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
@@ -339,18 +336,22 @@ class Results(Message):
     results: list[Result]
 
 
-Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release, Dial, NoWorkers]
+Order = Union[
+    Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release, Dial, NoWorkers, Prepare
+]
 """Messages of the driver that carry no task and keep their order among the tasks."""
 
 ToInterchange = Union[
     Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop,
-    Release, Want, Chunk, Gone, Dial, NoWorkers,
+    Release, Want, Chunk, Gone, Dial, NoWorkers, Prepare,
 ]  # fmt: skip
-FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Samples, Leaving, Unreleased]
-ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
+FromManager = Union[
+    Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Samples, Leaving, Unreleased, Prepared,
+]  # fmt: skip
+ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release, Prepare]
 ToDriver = Union[
     Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, BlockEmpty, IdleTimes, StatusReport, TaskReport, Results,
-    Unreleased, Want, Chunk, Gone, Events, Samples, DialFailed, PoolReport, NoWorkers,
+    Unreleased, Want, Chunk, Gone, Events, Samples, DialFailed, PoolReport, NoWorkers, Prepared,
 ]  # fmt: skip
 
 Frames = Sequence[Any]

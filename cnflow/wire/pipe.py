@@ -5,12 +5,17 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
     manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function,
                                          ids of records of its modules; such a record comes in the same way, before it
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
+                        BATCH     number of tasks, walltime of each   parts: function id; packed
+                                         ``(task id, number of parts)`` of each task; then body, buffers ... of each
+                        LOAD      id 0     parts: function id; load the model before its first task
                         SEND_USAGE  id 0     parts: none; the run wants to know what tasks use
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         USAGE     task id, Unix time   parts: `cnflow.wire.usage`; before each result, and once in
                                          reply to SEND_USAGE
                         STAGING   task id, Unix time   parts: state, URL, bytes done, bytes in all; a file is moved
+                        LOADED    id 0, seconds   parts: function id, error, description; in reply to LOAD
+                        PARTIAL   task id, 0   parts: python minor, body, buffers ...; a piece of a task's stream
                         ITEM      task id, 0   parts: key, size, form, name, path; before its result
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
@@ -44,6 +49,8 @@ class ToWorker(enum.IntEnum):
     TASK = 2
     FORGET = 4
     SEND_USAGE = 5
+    BATCH = 6
+    LOAD = 7
 
 
 class ResultKind(enum.IntEnum):
@@ -57,6 +64,12 @@ class ResultKind(enum.IntEnum):
     RAISED = 2
     UNPICKLABLE = 3
     """The function returned a value that cannot be pickled; the body is a sentence."""
+
+    PARTIAL = 10
+    """No end: a piece of the stream that the task returns; its other fields are as those of VALUE."""
+
+    LOADED = 11
+    """No end of a task: a model is loaded, or cannot be."""
 
     USAGE = 12
     """No end: what the worker has used so far; the part is that of `cnflow.wire.usage`."""

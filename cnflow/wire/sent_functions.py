@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from cnflow.ids import FunctionId
-    from cnflow.wire.messages import Function
+    from cnflow.wire.function_messages import Function
 
 OF_INTERCHANGE = 2**27
 OF_MANAGER = 2**26

@@ -17,7 +17,8 @@ from cnflow.wire.canonical_pickle import DIGEST_BYTES, Content, content_of
 
 if TYPE_CHECKING:
     from cnflow.ids import FunctionId
-    from cnflow.wire.messages import Function, TaskParcel
+    from cnflow.wire.function_messages import Function
+    from cnflow.wire.messages import TaskParcel
 
 _encode = msgspec.msgpack.encode
 

@@ -15,6 +15,7 @@ with atheris.instrument_imports(include=["cnflow"]):
     from cnflow.manager.state import Manager
     from cnflow.wire import manager_messages
     from cnflow.wire import messages as msg
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.parcels import attach_frames
 
 
@@ -22,7 +23,7 @@ def fuzz_interchange(data, attached):
     message = msg.decode_from_manager(data)
     predecessor = Predecessor(["0"], {b"a": "0"}, {b"b": "0"})
     for state in (Interchange(5, 1, 9, ["0"]), RecoveringInterchange(5, 1, 9, predecessor, 0)):
-        state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
+        state.on_submitted([Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
         if isinstance(message, msg.Register):
             state.on_registered(b"a", message.info, 1, message.held, message.stopping)
         elif isinstance(message, msg.Done):

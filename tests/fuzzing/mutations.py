@@ -6,9 +6,10 @@ from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Want
+from cnflow.wire.function_messages import Function
 from cnflow.wire.session import HEADER_BYTES
 
-FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"\x80")
+FUNCTION = Function(b"f" * 16, "f", 0, "", b"\x80")
 INFO = manager_messages.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "host", "9", "", 2, 1)
 RESULTS = [msg.Result(1, 1, b"x"), msg.Result(2, 2, b"", 0.5, "3.11", 1), msg.Result(3, 16, b"x", frames=2)]
 TASKS = [msg.Task(1, FUNCTION.id, b"x"), msg.Task(2, b"?", b"x"), msg.Task(3, FUNCTION.id, b"", "3.9", 1, 1e9)]

@@ -22,6 +22,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
 from cnflow.wire.authenticator import Authenticator
 from cnflow.wire.bulk import with_bulk_suffix
+from cnflow.wire.function_messages import Function
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind
@@ -161,7 +162,7 @@ class Interchange(Target):
         """Submit a task and wait for its result from the good peer."""
         number = next(self._numbers)
         task = msg.task_parcel(number, b"g", serialization.Payload(b"x"))
-        work = [msg.encode(msg.Work([msg.Function(b"g", "g", 0, "", b"")], [task[0]]))]
+        work = [msg.encode(msg.Work([Function(b"g", "g", 0, "", b"")], [task[0]]))]
         self.driver.send(work)
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while time.monotonic() < deadline:
@@ -244,7 +245,7 @@ class Manager(Target):
     def check_task(self):
         """Submit a task whose function cannot be loaded, and wait for the result that reports the error."""
         number = next(self._numbers)
-        function = msg.Function(b"known" + b"." * 11, "known", 0, "", b"no pickle")
+        function = Function(b"known" + b"." * 11, "known", 0, "", b"no pickle")
         task = msg.Task(number, function.id, b"x")
         self._send(msg.Work([function], [task]))
         deadline = time.monotonic() + ANSWER_TIMEOUT

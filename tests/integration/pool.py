@@ -12,6 +12,7 @@ from cnflow.model.manager_settings import PROTOCOL
 from cnflow.model.pool_settings import ClientRequest, PoolInterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.session import Session, new_identity
@@ -19,7 +20,7 @@ from cnflow.wire.session_stream import SessionStream
 from tests.waiting import wait_until
 
 WAIT = 10.0
-FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"code")
+FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
 
 wait_for = functools.partial(wait_until, timeout=WAIT, period=0.005)
 

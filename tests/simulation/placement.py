@@ -20,8 +20,9 @@ from cnflow.interchange.actions import SendWork
 from cnflow.interchange.scheduler import data_queue
 from cnflow.interchange.state import Interchange
 from cnflow.model.item import Item
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"")

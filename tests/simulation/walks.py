@@ -46,6 +46,7 @@ from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind as Kind
@@ -59,9 +60,9 @@ if TYPE_CHECKING:
 
 CORES, SLOTS = 2.0, 2
 PERIOD, THRESHOLD = 10.0, 30.0
-MODULES = [msg.Function(bytes([number]) * 16, f"m{number}", 100, "", b"code") for number in range(6, 9)]
+MODULES = [Function(bytes([number]) * 16, f"m{number}", 100, "", b"code") for number in range(6, 9)]
 FUNCTIONS = [
-    msg.Function(bytes([number]) * 16, f"f{number}", 0, "", b"code", tuple(module.id for module in MODULES[number:]))
+    Function(bytes([number]) * 16, f"f{number}", 0, "", b"code", tuple(module.id for module in MODULES[number:]))
     for number in range(6)
 ]
 TABLE = {function.id: function for function in [*FUNCTIONS, *MODULES]}
@@ -387,7 +388,7 @@ class Driver:
         functions, heads, forgets = self._parts(tasks)
         self.to_interchange.append((msg.Work(functions, heads, any(self.needs.values()), forgets), []))
 
-    def _parts(self, tasks: list[int]) -> tuple[list[msg.Function], list[msg.Task], bool]:
+    def _parts(self, tasks: list[int]) -> tuple[list[Function], list[msg.Task], bool]:
         heads = [
             msg.Task(task, function_of(task), b"", needs=self.needs[task], attempt=self.held[task]) for task in tasks
         ]

@@ -30,6 +30,7 @@ from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
 from cnflow.wire.dial_messages import DialFailed
+from cnflow.wire.function_messages import Prepared
 from cnflow.wire.manager_messages import Events, ManagerHolds, NoWorkers, PoolReport, Samples, StatusReport, TaskReport
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind
@@ -279,7 +280,7 @@ class HighThroughputBackend:
                 self._provisioner.way.on_dial_failed(message)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat() | Events() | Samples() | PoolReport():
+            case msg.Bound() | msg.Heartbeat() | Events() | Samples() | PoolReport() | Prepared():
                 pass  # for the client, for sinks
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:

@@ -39,7 +39,7 @@ from cnflow.model import pickle_hooks
 from cnflow.text import is_ctrl_c
 from cnflow.wire import serialization
 from cnflow.wire.apart import load_apart
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Batching, Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,8 +173,10 @@ def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
             raise
         version.error = error
         return version
-    identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
-    sent = Function(FunctionId(identity), app.name, int(app.kind), python, body)
+    limits = f"{app.batching} " if app.batching is not None else ""
+    identity = hashlib.blake2b(f"{app.kind} {app.name} {limits}".encode() + body, digest_size=16).digest()
+    batching = None if app.batching is None else Batching(*app.batching)
+    sent = Function(FunctionId(identity), app.name, int(app.kind), python, body, batching=batching)
     version.function = sent_function(sent, version.modules)
     warn_if_large(app, len(body), is_pickled_at_each_call=not state.is_provable)
     return version

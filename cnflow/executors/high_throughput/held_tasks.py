@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.serialization import TaskSerializer
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.ids import TaskId
-    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+    from cnflow.wire.function_messages import Function
+    from cnflow.wire.messages import ResultParcel, TaskParcel
 
 NO_PLACES: Mapping[str, str] = MappingProxyType({})
 

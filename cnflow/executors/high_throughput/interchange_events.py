@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.wire import messages as msg
     from cnflow.wire.dial_messages import DialFailed
+    from cnflow.wire.function_messages import Prepared
     from cnflow.wire.manager_messages import (
         Events,
         ManagerHolds,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         | msg.BlockEmpty
         | msg.IdleTimes
         | DialFailed
+        | Prepared
         | Events
         | ManagerHolds
         | NoWorkers

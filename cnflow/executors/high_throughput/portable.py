@@ -27,7 +27,7 @@ from cnflow.tasks.own_modules import code_at
 from cnflow.text import describe_error, is_ctrl_c
 from cnflow.wire import serialization
 from cnflow.wire.apart import load_with_ids
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Function
 from cnflow.wire.unloadable import parts_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _convert_function(function: Function) -> Function:
     modules = tuple(record.id for record in records)
     content = b"".join((b"portable ", function.id, *modules, body))
     identity = FunctionId(hashlib.blake2b(content, digest_size=16).digest())
-    return with_records(Function(identity, function.name, function.kind, "", body, modules), records)
+    return with_records(Function(identity, function.name, function.kind, "", body, modules, function.batching), records)
 
 
 def _converted(pickled: bytes) -> bytes:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from cnflow.model.item import Item
     from cnflow.model.task import AppFunction, Kept, RunOptions, TaskToRun
     from cnflow.wire.code_pickler import ClassId
-    from cnflow.wire.messages import Function, TaskParcel
+    from cnflow.wire.function_messages import Function
+    from cnflow.wire.messages import TaskParcel
     from cnflow.wire.serialization import Payload
 
 
@@ -106,9 +107,15 @@ class TaskSerializer:
             function, payload = portable_if_possible(function, payload)
         function = self._with_packages(function, version)
         parcel = task_parcel(task.id, function.id, payload, walltime, needs, attempt)
+        return function, self._completed(parcel, task, items)
+
+    def _completed(self, parcel: TaskParcel, task: TaskToRun, items: tuple[Item, ...]) -> TaskParcel:
+        head = parcel[0]
+        if task.batch is not None:
+            head.rows, head.apart, head.is_bulk = task.batch
         if items:
-            parcel[0].items, self.has_needs = items, True  # the interchange is to look at them
-        return function, parcel
+            head.items, self.has_needs = items, True  # the interchange is to look at them
+        return parcel
 
     def _with_packages(self, function: Function, version: FunctionVersion) -> Function:
         overlay = getattr(version, "overlay", None) if self._packages is not None else None

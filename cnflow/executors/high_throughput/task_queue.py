@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.serialization import TaskSerializer
     from cnflow.ids import TaskId
+    from cnflow.wire.function_messages import Function
 
-    SerializedTask = tuple[msg.Function, msg.TaskParcel]
+    SerializedTask = tuple[Function, msg.TaskParcel]
 
 _MOST_TASKS = 5_000
 """Tasks in one message, so that the interchange can begin with the first while later ones are serialized."""
@@ -115,7 +116,7 @@ class TaskQueue:
                     break
         return batch
 
-    def _functions_of(self, tasks: list[SerializedTask]) -> tuple[list[msg.Function], bool]:
+    def _functions_of(self, tasks: list[SerializedTask]) -> tuple[list[Function], bool]:
         """Functions that the interchange does not have yet; True if it first forgets others."""
         functions = {function.id: function for function, _ in tasks}
         records = {record.id: record for function in functions.values() for record in records_of(function)}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId
     from cnflow.interchange.pool.client import ClientId
-    from cnflow.wire.messages import Function
+    from cnflow.wire.function_messages import Function
 
 
 class SharedFunctions:

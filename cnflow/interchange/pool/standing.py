@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cnflow.ids import FunctionId, ManagerId, TaskId
     from cnflow.interchange.actions import Action
     from cnflow.model.pool_settings import PoolInterchangeSettings
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import ManagerInfo
-    from cnflow.wire.messages import Function
 
 
 class StandingInterchange(Interchange):

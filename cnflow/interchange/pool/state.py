@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from cnflow.interchange.pool.functions import SharedFunctions
     from cnflow.interchange.pool.standing import StandingInterchange
     from cnflow.units import Seconds
+    from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import ManagerInfo, StatusQuery
-    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+    from cnflow.wire.messages import ResultParcel, TaskParcel
 
 _WINDOW = 8
 """Tasks of one client and kind that wait in the scheduler: enough to see which fit, few enough for turns to count."""

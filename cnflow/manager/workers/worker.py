@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnflow.ids import FunctionId, TaskId
-    from cnflow.wire.messages import Function, Task, TaskParcel
+    from cnflow.wire.function_messages import Function
+    from cnflow.wire.messages import Task, TaskParcel
 
 
 class Worker:

@@ -6,8 +6,9 @@ from cnflow.executors.high_throughput.adoption import _WITHOUT_RESULT, Adoption
 from cnflow.ids import FunctionId, ManagerId, TaskId
 from cnflow.model.item import Item
 from cnflow.wire.bulk import Offer
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import HeldTask
-from cnflow.wire.messages import NO_FRAMES, Function, Result, Task
+from cnflow.wire.messages import NO_FRAMES, Result, Task
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.task_digest import TaskDigests
 

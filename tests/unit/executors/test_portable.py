@@ -10,7 +10,7 @@ from cnflow.executors.high_throughput import portable
 from cnflow.executors.high_throughput.portable import NotPortableError
 from cnflow.ids import FunctionId
 from cnflow.wire import serialization
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Function
 
 
 @pytest.fixture

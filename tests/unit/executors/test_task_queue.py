@@ -9,9 +9,10 @@ from cnflow.executors.high_throughput.orders import Orders
 from cnflow.executors.high_throughput.serialization import TaskSerializer
 from cnflow.executors.high_throughput.task_queue import TaskQueue
 from cnflow.wire import messages as msg
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import Hold
 
-FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"code")
+FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
 
 
 def task(number, body=b""):
@@ -49,7 +50,7 @@ def test_task_that_was_removed_and_put_again_is_sent_once_as_it_is_now(queue):
 
 def test_message_with_large_functions_has_few_tasks_and_the_others_follow(queue):
     for number in range(5):
-        function = msg.Function(bytes([number % 3]) * 16, "f", 0, "", bytes(600_000))
+        function = Function(bytes([number % 3]) * 16, "f", 0, "", bytes(600_000))
         queue.put((function, (msg.Task(number, function.id, b""), msg.NO_FRAMES)))
     works = []
     while frames := queue.next_message():
@@ -62,7 +63,7 @@ def test_interchange_forgets_functions_once_many_were_sent_and_gets_them_again(m
     queue = TaskQueue(TaskSerializer())
     works = []
     for number in (0, 0, 1, 0):
-        function = msg.Function(bytes([number]) * 16, "f", 0, "", bytes(3000))
+        function = Function(bytes([number]) * 16, "f", 0, "", bytes(3000))
         queue.put((function, (msg.Task(number, function.id, b""), msg.NO_FRAMES)))
         works.append(msg.decode_to_interchange(queue.next_message()[0]))
     assert [(len(work.functions), work.forgets) for work in works] == [(1, False), (0, False), (1, True), (1, True)]

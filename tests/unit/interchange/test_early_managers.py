@@ -3,8 +3,9 @@
 from cnflow.interchange.actions import ReportManagerUp, SendDrain, SendRefused, SendStop, SendWork
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo
-from cnflow.wire.messages import Function, Task
+from cnflow.wire.messages import Task
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
 A = b"a"

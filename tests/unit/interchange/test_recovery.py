@@ -22,8 +22,9 @@ from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, Predecessor, Recov
 from cnflow.interchange.state import Interchange
 from cnflow.model.item import Item
 from cnflow.wire.bulk import Offer
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")

@@ -6,8 +6,9 @@ import time
 from cnflow.interchange.actions import SendCancel, SendResults, SendWork
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 F = Function(b"f" * 16, "f", 0, "", b"code")

@@ -20,8 +20,9 @@ from cnflow.interchange.actions import (
     merge_works,
 )
 from cnflow.interchange.state import Interchange
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, Needs, StatusReport, TaskQuery
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")

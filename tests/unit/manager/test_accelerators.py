@@ -5,8 +5,9 @@ from cnflow.manager.actions import RestartWorker, SendTask, StartWorker
 from cnflow.manager.node.accelerators import AcceleratorPool
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import Needs
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")

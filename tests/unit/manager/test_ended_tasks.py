@@ -1,7 +1,8 @@
 from cnflow.ids import FunctionId, TaskId
 from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.wire.bulk import Offer
-from cnflow.wire.messages import NO_FRAMES, Function, Result, Task
+from cnflow.wire.function_messages import Function
+from cnflow.wire.messages import NO_FRAMES, Result, Task
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.task_digest import TaskDigests
 

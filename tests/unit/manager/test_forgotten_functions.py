@@ -8,7 +8,8 @@ from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
 from cnflow.manager.workers import worker
 from cnflow.manager.workers.codec import encode_action
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.function_messages import Function
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import Reader, ResultKind, ToWorker
 from cnflow.wire.sent_functions import size_of
 

@@ -7,7 +7,8 @@ from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
 from cnflow.wire.blob_digest import digest_of
 from cnflow.wire.bulk import Chunk, Gone, Offer
-from cnflow.wire.messages import Function, Task
+from cnflow.wire.function_messages import Function
+from cnflow.wire.messages import Task
 from cnflow.wire.pipe import ResultKind
 
 CONTENT = bytes(range(256)) * 1000

@@ -2,7 +2,8 @@
 
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager, SendTask
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.function_messages import Function
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")

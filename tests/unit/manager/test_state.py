@@ -8,7 +8,8 @@ from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import KillWorker, Manager, Quit, SendFunction, SendTask, StartWorker, StopTask
 from cnflow.manager.workers.task_deadlines import GRACE
 from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.function_messages import Function
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")

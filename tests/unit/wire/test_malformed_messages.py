@@ -15,6 +15,7 @@ from cnflow.manager.state import Manager
 from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
 from cnflow.wire.failure_bodies import enforce_size_limit
+from cnflow.wire.function_messages import Function
 from cnflow.wire.parcels import attach_frames, detach_frames
 from cnflow.wire.pipe import ResultKind
 
@@ -53,7 +54,7 @@ def test_driver_can_decode_all_results_that_the_interchange_forwards(data, attac
     recovering = RecoveringInterchange(1, 1, 9, Predecessor(["0"], {b"a": "0"}, {}), 0)
     recovering.on_resubmitted([], [])
     for state in (Interchange(1, 1, 9, ["0"]), recovering):
-        state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
+        state.on_submitted([Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
         state.on_registered(b"a", info, 0)
         state.on_results(b"a", 2, [], 0)
         state.dispatch(0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cnflow.model import item, manager_settings
 from cnflow.model.manager_settings import PROTOCOL, ManagerSettings
-from cnflow.wire import base, dial_messages, failure_bodies, manager_messages, peer_messages, pipe
+from cnflow.wire import base, dial_messages, failure_bodies, function_messages, manager_messages, peer_messages, pipe
 from cnflow.wire import messages as msg
 from cnflow.wire.parcels import attach_frames, detach_frames
 from cnflow.wire.serialization import OUT_OF_BAND, Payload
@@ -32,6 +32,7 @@ def test_protocol_number_changes_with_the_messages():
             *declarations(msg),
             *declarations(failure_bodies),
             *declarations(dial_messages),
+            *declarations(function_messages),
             *declarations(manager_messages),
             *declarations(peer_messages),
             *declarations(manager_settings),
@@ -39,7 +40,7 @@ def test_protocol_number_changes_with_the_messages():
         ]
     )
     digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
-    assert (PROTOCOL, digest) == (18, "7371f101a68c"), (
+    assert (PROTOCOL, digest) == (19, "039f1da1fc4b"), (
         "raise PROTOCOL in model/manager_settings.py, then write both here"
     )
 

@@ -2,7 +2,7 @@
 
 import random
 
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Function
 from cnflow.wire.sent_functions import SentFunctions, functions_in_batches, kept, size_of
 
 FUNCTIONS = {bytes([n]) * 16: Function(bytes([n]) * 16, f"f{n}", 0, "", b"code") for n in range(9)}

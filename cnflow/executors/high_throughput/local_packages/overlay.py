@@ -25,7 +25,7 @@ from cnflow.executors.high_throughput.own_modules.registry import records_of, wi
 from cnflow.ids import FunctionId
 from cnflow.tasks.local_packages import PACKAGES, pack
 from cnflow.tasks.own_modules import ID_BYTES, RECORD
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +61,9 @@ class Overlay(NamedTuple):
         if made is None:
             identity = FunctionId(hashlib.blake2b(self.record.id + function.id, digest_size=ID_BYTES).digest())
             modules = (self.record.id, *function.modules)
-            made = Function(identity, function.name, function.kind, function.python, function.body, modules)
+            made = Function(
+                identity, function.name, function.kind, function.python, function.body, modules, function.batching
+            )
             made = with_records(made, (self.record, *records_of(function)))
             if len(self.functions) >= _MOST_FUNCTIONS:
                 self.functions.clear()

@@ -42,7 +42,7 @@ from cnflow.executors.high_throughput.syntax_trees import parse
 from cnflow.ids import FunctionId
 from cnflow.tasks.own_modules import ID_BYTES, MISSING, RECORD, SOURCE, VALUES, ModuleSource, codes_in
 from cnflow.wire import serialization
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from cnflow.executors.high_throughput.own_modules.module import OwnModule
 from cnflow.ids import FunctionId
 from cnflow.libraries import is_of_library
 from cnflow.tasks.own_modules import ID_BYTES
-from cnflow.wire.messages import Function
+from cnflow.wire.function_messages import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,9 @@ def sent_function(function: Function, closure: Closure) -> Function:
     modules = tuple(record.id for record in records)
     identity = FunctionId(hashlib.blake2b(function.id + b"".join(modules), digest_size=ID_BYTES).digest())
     python = function.python or next((record.python for record in records if record.python), "")
-    return with_records(Function(identity, function.name, function.kind, python, function.body, modules), records)
+    return with_records(
+        Function(identity, function.name, function.kind, python, function.body, modules, function.batching), records
+    )
 
 
 def with_records(function: Function, records: tuple[Function, ...]) -> Function:

@@ -8,8 +8,9 @@ from cnflow.interchange.pool.state import PoolInterchange
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.model.pool_settings import PoolInterchangeSettings
 from cnflow.wire.bulk import Offer
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FIRST = 1000

@@ -9,8 +9,9 @@ from cnflow.interchange.scheduler.data_queue import BYTES_PER_SECOND
 from cnflow.interchange.scheduler.item_places import ItemPlaces
 from cnflow.interchange.state import Interchange
 from cnflow.model.item import Item
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import DataStatus, ManagerInfo, Needs, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 F = Function(b"f" * 16, "f", 0, "", b"code")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from cnflow.interchange.actions import SendDrain, SendResults, SendWork
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter, Durations
 from cnflow.interchange.state import Interchange
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION, OTHER = Function(b"f" * 16, "f", 0, "", b"code"), Function(b"g" * 16, "g", 0, "", b"code")

@@ -15,8 +15,9 @@ from cnflow.interchange.actions import ReportManagerDown, SendCancel, SendDrain,
 from cnflow.interchange.scheduler.data_queue import BYTES_PER_SECOND
 from cnflow.interchange.state import Interchange
 from cnflow.model.item import Item
+from cnflow.wire.function_messages import Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
-from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTIONS = [Function(bytes([n]) * 16, f"f{n}", 0, "", b"") for n in range(3)]
