@@ -7,6 +7,7 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
                         BATCH     number of tasks, walltime of each   parts: function id; packed
                                          ``(task id, number of parts)`` of each task; then body, buffers ... of each
+                                         (`batch_records` has more on these and on LOADED)
                         LOAD      id 0     parts: function id; load the model before its first task
                         SEND_USAGE  id 0     parts: none; the run wants to know what tasks use
                         FORGET    id 0     parts: none; no task that follows is of a function from before
@@ -20,8 +21,8 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
 Orders to stop a task use a second pipe, which the worker reads in a signal handler, in the middle of whatever it does.
-An order is the task's position among all tasks written to this worker, from 0. A position, not an id: an order that
-arrives late still names the right task when a task runs a second time.
+An order is the task's position among all tasks and batches written to this worker, from 0. A position, not an id: an
+order that arrives late still names the right task when a task runs a second time.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ class ResultKind(enum.IntEnum):
     RAISED = 2
     UNPICKLABLE = 3
     """The function returned a value that cannot be pickled; the body is a sentence."""
+
+    UNANSWERED = 9
+    """No end: a batch of several tasks, of which this is one, was not done at its walltime; its parts are empty."""
 
     PARTIAL = 10
     """No end: a piece of the stream that the task returns; its other fields are as those of VALUE."""
