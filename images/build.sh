@@ -39,13 +39,14 @@ if [ "$inside" != "$driver" ]; then
 fi
 
 building=() # process ids; two builds at once, because each waits for its downloads
-for folder in examples/digits-train examples/digits-predict examples/app1 examples/app2; do
+for folder in examples/digits-train examples/digits-predict examples/minilm examples/app1 examples/app2; do
   wanted "${folder#*/}" || continue
   if [ ${#building[@]} = 2 ]; then wait "${building[0]}"; building=("${building[@]:1}"); fi
   build "${folder#*/}:0.1" "$folder" &
   building+=($!)
 done
 for pid in "${building[@]}"; do wait "$pid"; done
+if wanted sklearn-digits; then base=digits-train:0.1 build sklearn-digits:0.1 examples/sklearn-digits; fi # on the image with the library
 
 trap 'rm -rf worker/capsule cnflow/wheels' EXIT # made from other sources: no tool that looks at these need see them
 rm -rf worker/capsule cnflow/wheels

@@ -215,6 +215,8 @@ def _no_pythons():
 
 SERVICES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnflow" / "services"
 """Folder of what the services in tests/services keep."""
+SERVING_CLIENTS = SERVICES / "serving" / "venv" / "bin" / "python"
+"""Python with the clients that tests/services/serving/requirements.txt names."""
 
 GRID_ENGINE = {"SGE_ROOT": "/var/lib/gridengine", "SGE_CELL": "default"}
 """Variables of the Grid Engine that tests/services/gridengine/up starts."""
@@ -425,6 +427,10 @@ def _no_collector():
     return "" if built.is_file() else "No collector of OpenTelemetry was built. Run: tests/services/collector/up"
 
 
+def _no_serving():
+    return "" if SERVING_CLIENTS.is_file() else "No clients of served models. Run: tests/services/serving/up"
+
+
 def _no_charliecloud():
     return "" if shutil.which("ch-run", path=_SYSTEM_PATH) else "No ch-run. Run: tests/services/charliecloud/up"
 
@@ -455,6 +461,7 @@ _MISSING = {
     "rootless": _no_rootless,
     "rsync": _no_rsync,
     "s3": _no_s3,
+    "serving": _no_serving,
     "slurm": _no_slurm,
     "slurm_accounting": lambda: _no_slurm("slurm_accounting"),
     "sshd": _no_sshd,
