@@ -13,6 +13,9 @@ RunId = NewType("RunId", str)
 TaskId = NewType("TaskId", int)
 """Counts up from 0 within a run; also the order of submission."""
 
+FIRST_CALL = TaskId(2**62)
+"""Smallest id of a call that reaches an executor beside the graph: of a request to a served model."""
+
 FunctionId = NewType("FunctionId", bytes)
 """Hash of a function's pickled content, 16 bytes: the same function has the same id in every process."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cnflow.ids import BlockId, ManagerId, TaskId
-    from cnflow.wire.function_messages import Function
+    from cnflow.wire.function_messages import Function, Prepared
     from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
     from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
@@ -53,6 +53,13 @@ class SendTaskQuery(NamedTuple):
 
     manager: ManagerId
     query: TaskQuery
+
+
+class SendPrepare(NamedTuple):
+    """Have a manager load these models, in place of those before."""
+
+    manager: ManagerId
+    functions: list[Function]
 
 
 class SendHeartbeat(NamedTuple):
@@ -108,20 +115,28 @@ class ReportUnreleased(NamedTuple):
     blobs: list[bytes]
 
 
+class ReportPrepared(NamedTuple):
+    """Report to the driver that a worker has loaded a model, or cannot."""
+
+    manager: ManagerId
+    message: Prepared
+
+
 class ReportBlockEmpty(NamedTuple):
     """Report to the driver that the managers of all nodes of a block have left by their own decision."""
 
     block: BlockId
 
 
-Report = Union[ReportManagerUp, ReportManagerDown, ReportDrained, ReportBlockEmpty, ReportUnreleased]
-REPORTS = (ReportManagerUp, ReportManagerDown, ReportDrained, ReportBlockEmpty, ReportUnreleased)
+Report = Union[ReportManagerUp, ReportManagerDown, ReportDrained, ReportBlockEmpty, ReportUnreleased, ReportPrepared]
+REPORTS = (ReportManagerUp, ReportManagerDown, ReportDrained, ReportBlockEmpty, ReportUnreleased, ReportPrepared)
 Action = Union[
     SendWork,
     SendResults,
     SendCancel,
     SendDrain,
     SendTaskQuery,
+    SendPrepare,
     SendHeartbeat,
     SendRegisterAgain,
     SendStop,

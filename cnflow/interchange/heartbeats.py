@@ -15,12 +15,13 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
+from cnflow.units import Seconds
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnflow.ids import ManagerId
     from cnflow.interchange.manager_record import ManagerRecord
-    from cnflow.units import Seconds
 
 TICKS = 16
 """Ticks in a heartbeat period: each looks at a part of the managers."""
@@ -53,6 +54,11 @@ class HeartbeatSchedule:
     def remove(self, manager: ManagerId) -> None:
         """Look after *manager* no more."""
         self._turns.pop(manager, None)
+
+    def on_late(self, seconds: float) -> None:
+        """Count no silence of the last *seconds*."""
+        for record in self._managers.values():
+            record.last_received = Seconds(record.last_received + seconds)
 
     def on_tick(self, now: Seconds, *, has_heard_all: bool) -> tuple[list[ManagerId], list[ManagerId]]:
         """Managers that are silent, unless not all was heard, and those that are to be sent a heartbeat now."""

@@ -22,6 +22,7 @@ import msgspec
 
 from cnflow.ids import ManagerId
 from cnflow.wire.bulk import NEVER, BlobId, Chunk, Gone, Offer, Piece, Receiver, Release, Sender, Want
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,8 +106,12 @@ class LargeResults:
     # While the driver is away
 
     def hold(self, parcels: Iterable[ResultParcel]) -> list[ResultParcel]:
-        """Begin to fetch the large parts of *parcels*; return the other results, and those that find no room."""
-        return [parcel for parcel in parcels if not parcel[0].blobs or not self._begin(parcel)]
+        """Begin to fetch the large parts of *parcels*; return the other results, and those that find no room.
+
+        A piece of a stream goes at once: nothing may overtake it.
+        """
+        pieces = ResultKind.PARTIAL
+        return [each for each in parcels if not each[0].blobs or each[0].kind == pieces or not self._begin(each)]
 
     def ask(self, now: Seconds) -> None:
         """Want of the managers what there is room for."""

@@ -34,7 +34,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial
-from cnflow.wire.function_messages import Prepare
+from cnflow.wire.function_messages import Prepare, Prepared
 from cnflow.wire.item_checks import check_items
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import (
@@ -200,10 +200,8 @@ class Loop:
             self._dial(order, now)
         elif isinstance(order, Hold):
             self._state.on_hold_requested(order.manager)
-        elif isinstance(order, (NoWorkers, Prepare)):
-            logger.warning("the driver of an interchange of its own sends no NoWorkers")
         else:
-            self._answer(order, now)
+            self._handle_other_order(order, now)
 
     def _dial(self, order: Dial, now: Seconds) -> None:
         if self._dials is None:
@@ -212,13 +210,19 @@ class Loop:
             self._dials = DialLink(self._settings, self._managers, self._poller, self._driver.send)
         self._dials.on_dial(order, now)
 
-    def _answer(self, query: Union[msg.IdleTimesQuery, StatusQuery, TaskQuery], now: Seconds) -> None:
-        if isinstance(query, msg.IdleTimesQuery):
+    def _handle_other_order(
+        self, order: Union[msg.IdleTimesQuery, StatusQuery, TaskQuery, Prepare, NoWorkers], now: Seconds
+    ) -> None:
+        if isinstance(order, msg.IdleTimesQuery):
             self._driver.send(msg.IdleTimes(self._state.idle_times(now)))
-        elif isinstance(query, StatusQuery):
-            self._driver.send(self._state.status_report(query.number, query.task, now))
+        elif isinstance(order, StatusQuery):
+            self._driver.send(self._state.status_report(order.number, order.task, now))
+        elif isinstance(order, TaskQuery):
+            self._perform(self._state.on_task_query(order, now))
+        elif isinstance(order, Prepare):
+            self._perform(self._state.on_prepare(order.functions))
         else:
-            self._perform(self._state.on_task_query(query, now))
+            logger.warning("the driver of an interchange of its own sends no NoWorkers")
 
     def _handle_message(
         self, manager: ManagerId, message: msg.FromManager, attached: Sequence[Any], now: Seconds
@@ -229,7 +233,7 @@ class Loop:
             results = attach_frames(message.results, attached)
             actions = self._state.on_results(manager, message.window, results, now)
             unsent = on.blobs_not_sent(results, actions)
-            return [*actions, *self._report_unreleased(manager, unsent)] if unsent else actions
+            return [*actions, *self._in_order(on.ReportUnreleased(manager, unsent))] if unsent else actions
         if isinstance(message, Holding) and self._is_adoption:
             self._driver.send(ManagerHolds(manager, message.tasks))  # at once: before the results of these tasks
         if isinstance(message, msg.Register):
@@ -238,8 +242,8 @@ class Loop:
             return self._state.on_draining(manager, now)
         if isinstance(message, msg.Leaving):
             return self._state.on_manager_left(manager, message.reason)
-        if isinstance(message, Unreleased):
-            return [*self._state.on_heartbeat(manager, now), *self._report_unreleased(manager, message.blobs)]
+        if isinstance(message, (Unreleased, Prepared)):
+            return [*self._state.on_heartbeat(manager, now), *self._in_order(_report_of(manager, message))]
         if isinstance(message, TaskReport):
             self._driver.send(message)
         if isinstance(message, Events):
@@ -248,9 +252,8 @@ class Loop:
             self._samples.on_samples(message)
         return self._state.on_heartbeat(manager, now)
 
-    def _report_unreleased(self, manager: ManagerId, blobs: list[bytes]) -> list[on.Action]:
-        """Have the driver judge whether it needs *blobs*, after the results that the manager sent before."""
-        report = on.ReportUnreleased(manager, blobs)
+    def _in_order(self, report: on.Report) -> list[on.Action]:
+        """Send *report* to the driver after the results, and the registration, that the manager sent before."""
         return self._state.in_order(report) if isinstance(self._state, RecoveringInterchange) else [report]
 
     def _pass_reports_on(self) -> None:
@@ -287,6 +290,9 @@ class Loop:
             self._driver.send(msg.BlockEmpty(report.block))
         elif isinstance(report, on.ReportUnreleased):
             self._driver.send(Unreleased(report.manager, report.blobs))
+        elif isinstance(report, on.ReportPrepared):
+            report.message.manager = self._numbers.of(report.manager)
+            self._driver.send(report.message)
         elif isinstance(report, on.ReportManagerUp):
             logger.info("manager %s up: %s", report.manager.hex(), report.info)
             self._managers.on_manager_up(report.manager)
@@ -315,6 +321,12 @@ def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
         map(BlockId, settings.blocks), awaited, departed, settings.keeps_unknown, settings.is_adoption
     )
     return RecoveringInterchange(PROTOCOL, period, threshold, predecessor, now, sure_after=settings.sure_after)
+
+
+def _report_of(manager: ManagerId, message: Union[Unreleased, Prepared]) -> on.Report:
+    if isinstance(message, Prepared):
+        return on.ReportPrepared(manager, message)
+    return on.ReportUnreleased(manager, message.blobs)  # the driver judges whether it needs them
 
 
 def _with_results_merged(actions: list[on.Action]) -> list[on.Action]:

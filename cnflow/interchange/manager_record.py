@@ -83,20 +83,31 @@ class ManagerRecord:
         where = f"{self.info.host}, block {self.info.block}: the connection was lost on the way".encode()
         return [Result(task, ResultKind.RETURNED, where, attempt=attempt) for task, attempt in lost.items()]
 
-    def on_ended(self, results: Iterable[ResultParcel], now: Seconds) -> list[ResultParcel]:
-        """Remove the attempts that have ended; return those of *results* that are ends of attempts in `held`."""
+    def on_results(
+        self, results: Iterable[ResultParcel], now: Seconds
+    ) -> tuple[list[ResultParcel], list[ResultParcel]]:
+        """Remove the attempts that have ended; return those of *results* that are of attempts in `held`, and the ends.
+
+        Both are one list, but for pieces of a stream (PARTIAL), which are no ends.
+        """
         held = self.held
-        ours = []
+        ours: list[ResultParcel] = []
+        has_pieces = False
         for parcel in results:
             task, attempt = parcel[0].id, parcel[0].attempt
             if held.get(task) == attempt:
-                del held[task]
                 ours.append(parcel)
-            elif self.stopping and self.stopping.get(task) == attempt:
+                if parcel[0].kind == ResultKind.PARTIAL:
+                    has_pieces = True
+                else:
+                    del held[task]
+            elif self.stopping and self.stopping.get(task) == attempt and parcel[0].kind != ResultKind.PARTIAL:
                 del self.stopping[task]
         if ours and not held:
             self.idle_since = now
-        return ours
+        if not has_pieces:
+            return ours, ours
+        return ours, [parcel for parcel in ours if parcel[0].kind != ResultKind.PARTIAL]
 
     def idle_seconds(self, now: Seconds) -> float:
         """Seconds since the manager held a task; 0 while it holds one."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Union
 from cnflow.interchange import actions as on
 from cnflow.wire import messages as msg
 from cnflow.wire.blob_frames import in_batches
+from cnflow.wire.function_messages import Prepare
 from cnflow.wire.parcels import detach_frames
 from cnflow.wire.sent_functions import functions_in_batches
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from cnflow.interchange.driver_link import DriverLink
     from cnflow.interchange.manager_link import ManagerLink
 
-    ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
+    ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendPrepare, on.SendHeartbeat, on.SendStop]
     ManagerAction = Union[on.SendWork, on.SendRegisterAgain, on.SendRefused, ManagerOrder]
 
 logger = logging.getLogger(__name__)
@@ -62,4 +63,6 @@ def _message_for(action: ManagerOrder) -> msg.ToManager:
         return msg.Cancel(action.tasks)
     if isinstance(action, on.SendDrain):
         return msg.Drain(action.block)
+    if isinstance(action, on.SendPrepare):
+        return Prepare(action.functions)
     return msg.Stop() if isinstance(action, on.SendStop) else msg.Heartbeat()

@@ -58,6 +58,7 @@ from cnflow.interchange.heartbeats import TICKS, HeartbeatSchedule
 from cnflow.interchange.holders import HolderIndex
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.manager_status import status_report
+from cnflow.interchange.prepared_models import PreparedModels
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
 from cnflow.units import Seconds
@@ -111,6 +112,7 @@ class Interchange:
         self._queue, self.places, self.data = self._scheduler.queue, self._scheduler.places, self._scheduler.data
         self._blocks = BlockTable()
         self._early = EarlyManagers()
+        self._models = PreparedModels()
         for block in blocks:
             self.on_admitted(block)
         self._are_all_back = True
@@ -195,7 +197,7 @@ class Interchange:
             actions += [ReportManagerUp(manager, info), *send_results(self._scheduler.on_registered(manager, now))]
         else:
             actions += self._on_new_session(manager, record, held, now)
-        actions += self._claim(manager, record, held, stopping)
+        actions += [*self._claim(manager, record, held, stopping), *self._models.on_registered(manager)]
         block = self._blocks.get(info.block)
         return [*actions, *self._drain(manager, now)] if block is not None and block.is_draining else actions
 
@@ -240,18 +242,18 @@ class Interchange:
                 self._early[manager].window = window
             return self._on_unknown(manager)
         record.last_received = now
-        ours = record.on_ended(results, now)
+        ours, ends = record.on_results(results, now)
         if self._holders.is_made:
-            self._holders.on_released(manager, (result.id for result, _ in ours))
+            self._holders.on_released(manager, (result.id for result, _ in ends))
         if not record.was_ready and window:
             record.was_ready = True
             self._scheduler.deadlines.on_ready(record.info.block, record.ends_at - now)
         record.window = window
-        self._scheduler.on_ended(manager, ours)
+        self._scheduler.on_ended(manager, ends)
         if record.timed:
-            self._scheduler.deadlines.record_durations(record.timed, ours)
+            self._scheduler.deadlines.record_durations(record.timed, ends)
         if self._scheduler.has_others or self._scheduler.deadlines.has_deadlines:
-            for parcel in ours:
+            for parcel in ends:
                 record.capacity.release(parcel[0].id)
             self._scheduler.on_changed(manager, record)
         elif record.is_active:
@@ -313,6 +315,10 @@ class Interchange:
             record.is_on_hold = True
             self._scheduler.on_unavailable(manager)
 
+    def on_prepare(self, functions: Sequence[Function]) -> list[Action]:
+        """Have all managers, those that register later too, load these models before the first task of them."""
+        return [*self._models.replace(functions, self._managers)]
+
     def on_task_query(self, query: TaskQuery, now: Seconds) -> list[Action]:
         """Forward *query* to its manager; drop it if that is gone."""
         if query.manager not in self._managers:
@@ -327,8 +333,7 @@ class Interchange:
 
     def on_late(self, seconds: float) -> None:
         """Count no silence of the last *seconds*: this process did not run, and could hear nobody."""
-        for record in self._managers.values():
-            record.last_received = Seconds(record.last_received + seconds)
+        self._heartbeats.on_late(seconds)
 
     def on_tick(self, now: Seconds, *, has_heard_all: bool = True) -> list[Action]:
         """Remove silent managers, send heartbeats, drain managers whose time is too short. Due every `tick_period`.
@@ -357,15 +362,12 @@ class Interchange:
         """Send queued tasks to managers that can take them. Due after each round of events."""
         early = self._register_early(now) if self._early else []
         if self._scheduler.is_needed:
-            return [*early, *self._dispatch_by_resources(now)]
+            works = merge_works(self._assign(manager, tasks, now) for manager, tasks in self._scheduler.schedule(now))
+            return [*early, *send_results(self._scheduler.pop_unfit()), *works]
         if not self._queue:
             return early
         counts = fill_slots(len(self._queue), self._slots)
         return [*early, *(self._assign(manager, self._queue.take(count), now) for manager, count in counts)]
-
-    def _dispatch_by_resources(self, now: Seconds) -> list[Action]:
-        works = merge_works(self._assign(manager, tasks, now) for manager, tasks in self._scheduler.schedule(now))
-        return [*send_results(self._scheduler.pop_unfit()), *works]
 
     def _assign(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         record = self._managers[manager]

@@ -6,6 +6,8 @@ import enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Tuple, Union
 
+from cnflow.ids import FIRST_CALL
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
@@ -254,5 +256,5 @@ class Outcome(NamedTuple):
 
 
 def title_of(task: int, name: str) -> str:
-    """Title of a task in messages: ``Task 7 (predict)``."""
-    return f"Task {task} ({name})"
+    """Title of a task in messages: ``Task 7 (predict)``; ids of calls beside the graph mean nothing to the user."""
+    return f"Task {task} ({name})" if task < FIRST_CALL else f"A call of {name}"

@@ -16,7 +16,8 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                                          reply to SEND_USAGE
                         STAGING   task id, Unix time   parts: state, URL, bytes done, bytes in all; a file is moved
                         LOADED    id 0, seconds   parts: function id, error, description; in reply to LOAD
-                        PARTIAL   task id, 0   parts: python minor, body, buffers ...; a piece of a task's stream
+                        PARTIAL   task id, its number from 0   parts: python minor, body, buffers ...; a piece of a
+                                         task's stream
                         ITEM      task id, 0   parts: key, size, form, name, path; before its result
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
@@ -70,7 +71,7 @@ class ResultKind(enum.IntEnum):
     """No end: a batch of several tasks, of which this is one, was not done at its walltime; its parts are empty."""
 
     PARTIAL = 10
-    """No end: a piece of the stream that the task returns; its other fields are as those of VALUE."""
+    """No end: a piece of the stream that the task returns, as VALUE has it; `Result.seconds` is its number, from 0."""
 
     LOADED = 11
     """No end of a task: a model is loaded, or cannot be."""

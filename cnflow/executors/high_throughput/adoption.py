@@ -171,6 +171,8 @@ class Adoption:
             old = self._old.get(result.id)
             if old is None or old.attempt != result.attempt or old.result is not None:
                 continue  # of an attempt that nobody can want
+            if result.kind == ResultKind.PARTIAL:
+                continue  # of a stream whose beginning went to the killed driver
             if result.kind in _WITHOUT_RESULT and not (old.is_cancelled and result.kind == ResultKind.CANCELLED):
                 if (new := self._forget(result.id)) is not None:
                     to_send.append(new)

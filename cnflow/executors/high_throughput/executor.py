@@ -22,10 +22,12 @@ from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
 from cnflow.executors.high_throughput.adopted_tasks import take_back
 from cnflow.executors.high_throughput.arriving_results import ArrivingResults
 from cnflow.executors.high_throughput.demand import TaskDemand
+from cnflow.executors.high_throughput.direct_calls import DirectCalls
 from cnflow.executors.high_throughput.held_tasks import hold, holds, of_present_attempts
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.places import words_on
 from cnflow.executors.high_throughput.refusals import Refusals
+from cnflow.ids import FIRST_CALL
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
@@ -110,24 +112,22 @@ class HighThroughputBackend:
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
         self._refusals = Refusals(serializer, client.bulk, self._attempts)
         self._arriving = ArrivingResults(client.bulk, managers, self, provisioner.events.on_staging)
+        self.direct = DirectCalls(self, serializer, managers, client)
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
 
         self._submissions = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
-
         self._finished = 0
         """Tasks that were reported."""
-
         self._error: CnflowError | None = None
         """Error of every task from now on, once the executor cannot work any more."""
-
         self._is_closing = False
         self._is_ended = threading.Event()
 
     def start(self, report: Report) -> None:
         """Begin to start interchange and blocks, in the provisioner's thread."""
-        self._report = report
+        self._report = self.direct.reporting(report)
         if self._adopted is not None:
             self._adopted.start(self)
         self._provisioner.start(self)
@@ -153,7 +153,7 @@ class HighThroughputBackend:
                     if task.options.resources is not None:
                         self._demand.add(task.id, task.options.resources)
                     # Under the lock, so that a cancellation of a held task finds it on its way.
-                    if self._adopted is None or not self._adopted.take(serialized):
+                    if self._adopted is None or task.id >= FIRST_CALL or not self._adopted.take(serialized):
                         self._client.send(serialized, at_once=len(self._held) <= _FEW)
             if error_of_all is not None:
                 self._bulk.release([(task.id, attempt)])
@@ -189,6 +189,8 @@ class HighThroughputBackend:
         try:
             self._provisioner.close()
             self._managers.close()
+            with self._lock:
+                self._error = self._error or ExecutorClosedError(f"Executor {self.label!r} has been shut down.")
             self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run ended."))
             if self._adopted is not None:
                 self._adopted.close()
@@ -220,15 +222,7 @@ class HighThroughputBackend:
         return self._managers.blocks
 
     def connected_managers(self) -> list[dict[str, Any]]:
-        """One dict for each connected manager.
-
-        ``manager`` (its id), ``block_id``, ``hostname``, ``worker_count``, ``tasks`` (that it holds),
-        ``idle_duration`` (seconds without a task), ``active`` (it is sent tasks), ``draining``,
-        ``last_heartbeat_age`` (seconds since its last message), ``python_version`` and ``cnflow_version``.
-
-        Raises:
-            InterchangeLostError: the interchange does not answer.
-        """
+        """See `cnflow.executors.high_throughput.introspection`."""
         return self._introspection.connected_managers()
 
     def hold_worker(self, manager_id: str) -> None:
@@ -258,6 +252,8 @@ class HighThroughputBackend:
             pass  # a result that no task waits for yet may serve the next one: its blobs stay until the run ends
         elif isinstance(message, (Want, Chunk, Gone, Unreleased)):
             self._arriving.report(self._bulk.on_message(message, attached), self._held)
+        elif isinstance(message, Prepared):
+            self.direct.on_prepared(message)
         else:
             self._on_news(message)
 
@@ -287,7 +283,10 @@ class HighThroughputBackend:
         """Report the results of present attempts once all their parts are here, and drop all others."""
         parcels = list(parcels)
         ours = of_present_attempts(parcels, self._held)
-        if any(result.kind == ResultKind.REFUSED for result, _ in ours):
+        kinds = {result.kind for result, _ in ours}
+        if ResultKind.PARTIAL in kinds:
+            parcels, ours = self.direct.without_pieces(parcels, ours)
+        if ResultKind.REFUSED in kinds:
             ours, failed = self._refusals.send_as_source(ours, self._held, self)
             self.report_held(failed)
         self._arriving.on_results(parcels, ours, self._held)
@@ -317,6 +316,7 @@ class HighThroughputBackend:
             self._adopted.on_manager_lost(lost.id)
         if (info := self._managers.on_lost(lost.id)) is None:
             return
+        self.direct.on_manager_lost(lost.id)
         held = [task for task, attempt in lost.lost.items() if holds(self._held, task, attempt)]
         held += self._arriving.on_manager_lost(lost.id, lost.reason)
         self.report_held(self.outcome_of_lost(task, words_on(lost.id, info), lost.reason) for task in held)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.blocks.block import FINAL, Stage
 from cnflow.executors.high_throughput.places import Places
-from cnflow.ids import TaskId
+from cnflow.ids import FIRST_CALL, TaskId
 from cnflow.model.events import (
     BlockEvent,
     DroppedEvents,
@@ -149,6 +149,8 @@ class ExecutorEvents:
         if message.lost:
             self._emit(DroppedEvents(time=now, count=message.lost, source="interchange"))
         for each in message.events:
+            if each.task >= FIRST_CALL:  # a call of no graph, which no sink knows: models are counted by their servers
+                continue
             if each.state == "running" and not self.is_present(TaskId(each.task), each.attempt):
                 continue
             event = WorkerEvent(
@@ -189,7 +191,7 @@ class ExecutorEvents:
     def _on_staging_notes(self, message: Events) -> None:
         for each in message.events:
             state = _STAGING.get(each.state)
-            if state is not None:
+            if state is not None and each.task < FIRST_CALL:
                 note = StagingNote(TaskId(each.task), state, each.url, each.done, each.total, message.host)
                 self._on_staging(note)
 

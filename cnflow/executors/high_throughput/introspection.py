@@ -56,7 +56,15 @@ class Introspection:
         return ExecutorStatus(self._label, self._image, blocks, len(managers.managers()), managers.workers)
 
     def connected_managers(self) -> list[dict[str, Any]]:
-        """See `HighThroughputBackend.connected_managers`."""
+        """One dict for each connected manager.
+
+        ``manager`` (its id), ``block_id``, ``hostname``, ``worker_count``, ``tasks`` (that it holds),
+        ``idle_duration`` (seconds without a task), ``active`` (it is sent tasks), ``draining``,
+        ``last_heartbeat_age`` (seconds since its last message), ``python_version`` and ``cnflow_version``.
+
+        Raises:
+            InterchangeLostError: the interchange does not answer.
+        """
         if not self._managers.managers():
             return []
         report = self._managers.report()

@@ -5,7 +5,7 @@
     put ──> waiting ── take ──> sent; cancellations in a row leave as one
                         │
                         └── drains until the block is gone, holds and dials until the manager is,
-                            news of a pool's workers until the next ──> standing
+                            news of a pool's workers, and models to load, until the next ──> standing
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.wire import messages as msg
 from cnflow.wire.dial_messages import Dial
+from cnflow.wire.function_messages import Prepare
 from cnflow.wire.manager_messages import Hold, NoWorkers
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import BlockId
 
-    Standing = msg.Drain | Hold | Dial | NoWorkers
+    Standing = msg.Drain | Hold | Dial | NoWorkers | Prepare
 
 
 class Orders:
@@ -51,6 +52,8 @@ class Orders:
                 self._standing[msg.Drain, order.block] = order
             elif isinstance(order, NoWorkers):
                 self._standing[NoWorkers, ""] = order
+            elif isinstance(order, Prepare):
+                self._standing[Prepare, ""] = order
             elif isinstance(order, msg.BlockGone):
                 self._on_block_gone(order.block)
         return orders

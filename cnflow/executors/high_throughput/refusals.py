@@ -93,6 +93,7 @@ class Refusals:
             raise refusal_error(title_of(task.id, function.name), result, error) from error
         attempt = next(self._attempts)
         made = task_parcel(task.id, function.id, payload, task.walltime, task.needs, attempt)
+        made[0].rows, made[0].apart, made[0].is_bulk = task.rows, task.apart, task.is_bulk
         if task.items:
             made[0].items = task.items
             self._bulk.items.on_task(task.id, attempt, task.items)

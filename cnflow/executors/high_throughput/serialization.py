@@ -88,7 +88,7 @@ class TaskSerializer:
             version = self.version_of(task.app)  # a staging or a retry_handler has replaced the function
         function = version.function
         if function is None:
-            raise _describe_unpicklable_function(task, version.error)
+            raise _describe_unpicklable_function(f"function of {task.title}", task.app, version.error)
         options: tuple[Any, ...] = ()
         walltime, needs = 0.0, None
         if task.options is not NO_OPTIONS:
@@ -108,6 +108,20 @@ class TaskSerializer:
         function = self._with_packages(function, version)
         parcel = task_parcel(task.id, function.id, payload, walltime, needs, attempt)
         return function, self._completed(parcel, task, items)
+
+    def function_of(self, app: AppFunction) -> Function:
+        """Return the function of *app* as tasks of it have it now.
+
+        Raises:
+            SerializationError: it cannot be pickled.
+        """
+        version = self.version_of(app)
+        if version.function is None:
+            raise _describe_unpicklable_function(f"function {app.name}", app, version.error)
+        function = version.function
+        if self.has_other_pythons:
+            function = portable_if_possible(function, serialization.NO_ARGUMENTS)[0]
+        return self._with_packages(function, version)
 
     def _completed(self, parcel: TaskParcel, task: TaskToRun, items: tuple[Item, ...]) -> TaskParcel:
         head = parcel[0]
@@ -204,9 +218,9 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
     )
 
 
-def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None) -> SerializationError:
+def _describe_unpicklable_function(what: str, app: AppFunction, error: BaseException | None) -> SerializationError:
     if isinstance(error, SerializationError):
-        return SerializationError(f"The function of {task.title} cannot be sent: {error}")
+        return SerializationError(f"The {what} cannot be sent: {error}")
     words = "" if error is None else _words_on(error)
     reason = (
         "It refers to a value (a global, a default, a variable of a closure) that is nested too deeply: make that "
@@ -215,9 +229,7 @@ def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None)
         else "It refers to something that lives in the driver only (a lock, an open file, a connection): make that "
         "inside the function, or pass what it is made from."
     )
-    described = SerializationError(
-        f"The function of {task.title} cannot be pickled: {words}. {reason}{_why_by_value(task)}"
-    )
+    described = SerializationError(f"The {what} cannot be pickled: {words}. {reason}{_why_by_value(app)}")
     described.__cause__ = error
     return described
 
@@ -226,9 +238,9 @@ def _is_too_deep(error: BaseException | None) -> bool:
     return isinstance(error, RecursionError) or isinstance(getattr(error, "__cause__", None), RecursionError)
 
 
-def _why_by_value(task: TaskToRun) -> str:
+def _why_by_value(app: AppFunction) -> str:
     """Sentence on the module of the function, if that is the user's own and travels by value."""
-    module = getattr(task.app.original, "__module__", None)
+    module = getattr(app.original, "__module__", None)
     own = registry.find(module) if isinstance(module, str) else None
     return f" {own.why_by_value}" if own is not None and own.why_by_value else ""
 

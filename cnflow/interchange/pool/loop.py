@@ -33,6 +33,7 @@ from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Release, Unreleased
+from cnflow.wire.function_messages import Prepared
 from cnflow.wire.item_checks import check_items
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Events, Hold, NoWorkers, StatusQuery, TaskReport
@@ -212,6 +213,8 @@ class PoolLoop:
         actions = scheduler.on_heartbeat(manager, now)
         if isinstance(message, Unreleased):
             return [*actions, on.ReportUnreleased(manager, message.blobs)]
+        if isinstance(message, Prepared):
+            self._clients.on_prepared(manager, message)
         if isinstance(message, TaskReport):
             self._clients.on_task_report(message)
         if isinstance(message, Events):
@@ -232,7 +235,7 @@ class PoolLoop:
             elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty)):
                 self._tell_owner(action)
             else:
-                assert not isinstance(action, on.SendResults)  # the state has given them to clients
+                assert not isinstance(action, (on.SendResults, on.ReportPrepared))  # those are for clients
                 send_to_manager(self._managers, action)
 
     def _tell_owner(

@@ -29,6 +29,7 @@ from cnflow.model.interchange_settings import ATTACHED, GONE, STARTED
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want, with_bulk_suffix
+from cnflow.wire.function_messages import Prepare, Prepared
 from cnflow.wire.manager_messages import Events, NoWorkers, StatusQuery, TaskQuery, TaskReport, WorkerNote
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.peer_messages import Serving, decode_lane
@@ -249,6 +250,8 @@ class ClientSessions:
             return []
         if isinstance(message, msg.Cancel):
             return self._state.on_cancelled(client, message.tasks, now)
+        if isinstance(message, Prepare):
+            return self._state.on_prepare(client, message.functions)
         if isinstance(message, (Want, Chunk, Gone)):
             self._on_blob(session, message, attached, now)
         elif isinstance(message, Release):
@@ -335,6 +338,13 @@ class ClientSessions:
         client, number = self._queries.pop(report.number, (None, 0))
         if client in self._sessions:
             self._sessions[client].link.send(TaskReport(number, report.rank, report.seconds))
+
+    def on_prepared(self, manager: ManagerId, prepared: Prepared) -> None:
+        """Send the news of a model to the clients that want it to be loaded."""
+        prepared.manager = self._numbers.of(manager)
+        for client in self._state.models.clients_of(prepared.function):
+            if client in self._sessions:
+                self._sessions[client].link.send(prepared)
 
     def send_notes(self, message: Events, notes: Mapping[ClientId, list[WorkerNote]]) -> None:
         """Send each client the notes on its own tasks among those of *message*."""

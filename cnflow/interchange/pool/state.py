@@ -37,11 +37,14 @@ from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResult
 from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_sound
 from cnflow.interchange.pool.client_queue import kind_of
 from cnflow.interchange.pool.fair_share import FairShare
+from cnflow.interchange.pool.models import ClientModels
 from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport, WorkerNote
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from cnflow.ids import FunctionId
     from cnflow.interchange.pool.client_queue import Kind
     from cnflow.interchange.pool.functions import SharedFunctions
     from cnflow.interchange.pool.standing import StandingInterchange
@@ -74,12 +77,14 @@ class PoolInterchange:
         clients: those that are not gone.
         submitted: number of tasks so far.
         ended: number of those of them that have ended.
+        models: that managers are to load.
     """
 
     def __init__(self, scheduler: StandingInterchange, functions: SharedFunctions, first_task: int) -> None:
         self.scheduler = scheduler
         self.clients: dict[ClientId, Client] = {}
         self.submitted = self.ended = 0
+        self.models = ClientModels()
         self._functions = functions
         self._next_task = first_task
         self._next_client = 1
@@ -113,7 +118,8 @@ class PoolInterchange:
         for task, _ in record.queue:
             self._on_ended(kind_of(task))
         attempts = {number: self._tasks[number].attempt for number in record.scheduled.values()}
-        return self.route(self.scheduler.on_cancelled(attempts, now)) if attempts else []
+        actions = self.scheduler.on_prepare(self.models.all()) if self.models.on_client_gone(client) else []
+        return self.route([*actions, *(self.scheduler.on_cancelled(attempts, now) if attempts else ())])
 
     def on_submitted(
         self, client: ClientId, functions: Sequence[Function], tasks: Sequence[TaskParcel], *, forgets: bool = False
@@ -127,12 +133,10 @@ class PoolInterchange:
         if forgets:
             queued = {task.function for task, _ in record.queue}
             scheduled = {self._tasks[number].function for number in record.scheduled.values()}
-            self._functions.forget(client, queued | scheduled)
+            self._functions.forget(client, queued | scheduled | self.models.of(client))
         known = self._functions.of(client)
         sent = {function.id for function in functions}
-        for function in functions:
-            if not (sent | known).issuperset(function.modules):
-                raise ValueError(f"function {function.name} without its modules")
+        _check_modules(functions, known)
         for task, _ in tasks:
             if task.function not in known and task.function not in sent:
                 raise ValueError(f"task {task.id} of a function that was not sent")
@@ -156,6 +160,17 @@ class PoolInterchange:
         scheduled = {record.scheduled[task]: attempt for task, attempt in attempts.items() if task in record.scheduled}
         actions: list[PoolAction] = [ForClient(client, on.SendResults(results))] if results else []
         return [*actions, *self.route(self.scheduler.on_cancelled(scheduled, now))] if scheduled else actions
+
+    def on_prepare(self, client: ClientId, functions: Sequence[Function]) -> list[PoolAction]:
+        """Have all managers load models for *client*, in place of those before, beside those of other clients.
+
+        Raises:
+            ValueError: a function comes without its modules; nothing was changed.
+        """
+        _check_modules(functions, self._functions.of(client))
+        self._functions.on_received(client, functions)
+        self.models.replace(client, [self._functions.table[function.id] for function in functions])
+        return self.route(self.scheduler.on_prepare(self.models.all()))
 
     # Turns
 
@@ -258,10 +273,11 @@ class PoolInterchange:
         actions: list[PoolAction] = []
         for parcel in results:
             result = parcel[0]
-            scheduled = self._pop(result.id)
+            is_piece = result.kind == ResultKind.PARTIAL
+            scheduled = self._tasks.get(result.id) if is_piece else self._pop(result.id)
             if scheduled is not None and scheduled.client.id in self.clients:
                 result.id = scheduled.id
-                scheduled.client.ended += 1
+                scheduled.client.ended += not is_piece
                 by_client.setdefault(scheduled.client.id, []).append(parcel)
             else:
                 kept = [*((o.source, o.blob) for o in result.blobs), *((i.source, i.id) for i in result.items)]
@@ -346,3 +362,15 @@ class PoolInterchange:
     def number_of(self, client: ClientId, task: TaskId) -> TaskId:
         """Id that managers know a task of *client* by; `NO_TASK` if none has it."""
         return self.clients[client].scheduled.get(task, NO_TASK)
+
+
+def _check_modules(functions: Sequence[Function], known: set[FunctionId]) -> None:
+    """Check that the modules of *functions* are *known*, or among these.
+
+    Raises:
+        ValueError: one is not.
+    """
+    here = known.union(function.id for function in functions)
+    for function in functions:
+        if not here.issuperset(function.modules):
+            raise ValueError(f"function {function.name} without its modules")

@@ -22,7 +22,7 @@ class Parts:
         nothing = lambda: None  # noqa: E731 - four names for it
         bulk = BulkLine(print, float)
         client = SimpleNamespace(stop=nothing, cancel=lambda _: [], thread=threading.Thread(), bulk=bulk)
-        managers = SimpleNamespace(close=nothing)
+        managers = SimpleNamespace(close=nothing, places={})
         provisioner = SimpleNamespace(
             adopted_tasks=None,
             events=ExecutorEvents("htex", None),

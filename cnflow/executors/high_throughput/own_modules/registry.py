@@ -87,7 +87,7 @@ def with_records(function: Function, records: tuple[Function, ...]) -> Function:
     if not records:
         return function
     made = _FunctionWithModules(
-        function.id, function.name, function.kind, function.python, function.body, function.modules
+        function.id, function.name, function.kind, function.python, function.body, function.modules, function.batching
     )
     made.records = records  # type: ignore[attr-defined]  # in its __dict__
     return made
