@@ -5,8 +5,8 @@ import queue
 import signal
 import time
 from concurrent.futures import CancelledError
+from pathlib import Path
 
-import psutil
 import pytest
 
 import cnflow
@@ -15,6 +15,7 @@ from cnflow.errors import ExecutorClosedError, WorkerLost
 from cnflow.executors import HighThroughputExecutor
 from cnflow.model.task import AppFunction, RunOptions
 from cnflow.providers import LocalProvider
+from tests.processes import children_of
 
 WAIT = 30
 
@@ -39,6 +40,10 @@ def run(tmp_path):
     htex = HighThroughputExecutor(label="h", provider=LocalProvider(init_blocks=1), max_workers=2)
     with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path))) as dfk:
         yield dfk
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
 
 
 class Outcomes:
@@ -89,9 +94,7 @@ def test_calls_outlive_the_interchange(run):
     outcomes = Outcomes()
     executor.direct.submit(NAP, (1.0,), done=outcomes)
     python_app(echo)(0).result(WAIT)
-    (interchange,) = [
-        process.pid for process in psutil.Process().children() if "cnflow.interchange" in " ".join(process.cmdline())
-    ]
+    (interchange,) = [pid for pid in children_of(os.getpid()) if "cnflow.interchange" in command_of(pid)]
     os.kill(interchange, signal.SIGKILL)
     executor.direct.submit(ECHO, ("after",), done=outcomes)
     found = [outcomes.next() for _ in range(2)]
