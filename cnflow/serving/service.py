@@ -61,6 +61,9 @@ class ModelCall(NamedTuple):
     options: Mapping[str, Any] = {}
     """Parameters of the request for ``stream()`` or ``predict()``, where the model takes any."""
 
+    client: str = ""
+    """Name of the API key that asks; empty where none is needed."""
+
 
 class Prediction(NamedTuple):
     """Answer to a `ModelCall`."""
@@ -158,3 +161,26 @@ class ModelService(Protocol):
         Raises:
             ServingError: before the first piece, or between two.
         """
+
+
+class ServiceAdmin(Protocol):
+    """Changes which versions answer; its methods are called in the event loop of the service.
+
+    Raises:
+        ServingError: by each method, with the status to answer.
+    """
+
+    def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
+        """Share the calls of *model* by *weights*; a version that is not named gets none."""
+
+    def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
+        """Send copies of these shares of the calls of *model* to versions, and no longer to others."""
+
+    def roll(self, model: str, version: str) -> None:
+        """Warm *version* up, move all calls to it, and let those that the others have end."""
+
+    def roll_back(self, model: str) -> None:
+        """Return to the weights before the last change."""
+
+    async def drain(self) -> None:
+        """Take no more calls, and end those that there are."""

@@ -1,0 +1,1 @@
+"""HTTP front of served models: Starlette on uvicorn, httptools and uvloop."""
