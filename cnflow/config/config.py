@@ -29,7 +29,7 @@ from cnflow.units import seconds_of_period
 _AnyLogConfig = Annotated[SerializeAsAny[LogConfig], BeforeValidator(LOGS.parse)]
 RetryHandler = Callable[[BaseException, Any], float]
 _AnySink = Annotated[SerializeAsAny[SinkSettings], BeforeValidator(SINKS.parse)]
-_AnyExecutor = Annotated[SerializeAsAny[ExecutorSettings], BeforeValidator(EXECUTORS.parse)]
+AnyExecutor = Annotated[SerializeAsAny[ExecutorSettings], BeforeValidator(EXECUTORS.parse)]
 if TYPE_CHECKING:  # what users may write; `cnflow.config.switches.settings_of` is for whoever reads
     _Logs = LogFiles | bool | str | None
     _Monitoring = MonitoringHub | bool | None
@@ -76,7 +76,7 @@ def _executor_of(value: object, position: int, outer: Collection[str]) -> object
 class Config(Settings):
     """Settings of a run: its executors, its retries, the folder of its records."""
 
-    executors: list[_AnyExecutor] = Field(
+    executors: list[AnyExecutor] = Field(
         default_factory=lambda: list[ExecutorSettings]([ThreadPoolExecutor()]), min_length=1
     )
     """Executors that run tasks. The first one without an image whose provider starts containers is the template from
