@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnflow.apps import AppFuture, bash_app, join_app, predict_app, python_app
+    from cnflow.apps import AppFuture, bash_app, join_app, model_app, predict_app, python_app
     from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
     from cnflow.config import Budget, Config
     from cnflow.dataflow import DataFlowKernel
@@ -51,6 +51,7 @@ __all__ = [
     "graph",
     "join_app",
     "load",
+    "model_app",
     "predict_app",
     "progress",
     "put",
@@ -83,6 +84,7 @@ _HOMES = {
     "graph": "cnflow.graph_drawing",
     "join_app": "cnflow.apps",
     "load": "cnflow.assemble",
+    "model_app": "cnflow.apps",
     "predict_app": "cnflow.apps",
     "progress": "cnflow.progress_bar",
     "put": "cnflow.dataflow.references.ref",

@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cnflow.apps.app import App
 from cnflow.apps.decorators import bash_app, join_app, python_app
-from cnflow.apps.predict import predict_app
+from cnflow.apps.predict import model_app, predict_app
 from cnflow.dataflow.futures.app_future import AppFuture
 from cnflow.dataflow.futures.data_future import DataFuture
 
 if TYPE_CHECKING:
     from cnflow.apps.signatures import FutureOf
 
-__all__ = ["App", "AppFuture", "DataFuture", "as_value", "bash_app", "join_app", "predict_app", "python_app"]
+__all__ = [
+    "App",
+    "AppFuture",
+    "DataFuture",
+    "as_value",
+    "bash_app",
+    "join_app",
+    "model_app",
+    "predict_app",
+    "python_app",
+]
 
 T = TypeVar("T")
 

@@ -85,6 +85,12 @@ class AppOptions:
     ignore_for_cache: Sequence[str] = ()
     """Names of arguments in which two calls may differ and still be the same."""
 
+    apart: str | Callable[[Any], object] = ""
+    """Calls of other values are never in one batch; or what gives the value of a call's rows. Of models alone."""
+
+    is_bulk: bool = False
+    """Other calls of its model go first."""
+
 
 NO_OPTIONS = AppOptions()
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.arguments import result_for, use_of
+from cnflow.dataflow.batch_parts import with_part
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, task_to_run
 from cnflow.dataflow.dependencies import replace_all
 from cnflow.dataflow.memo.cache import CacheDecision
@@ -115,6 +116,9 @@ class TaskLauncher(NamedTuple):
             if kept_result.has_any and record.depends and self.keeper.hold(task, record):
                 return None  # launched again once the results that it needs are here
             ready = self._fill(task, record)
+            if record.app.batching is not None:
+                apart, is_bulk = record.part
+                ready = with_part(ready, apart, is_bulk=is_bulk)
             if ref.has_any and use_of(self.executors[record.executor]) is not ArgumentUse.PACKED:
                 ready = ready._replace(args=with_values(ready.args), kwargs=with_values(ready.kwargs))
             decision = self._look_up(ready, record) if record.memoize else CacheDecision.RUN
@@ -124,8 +128,9 @@ class TaskLauncher(NamedTuple):
             record.error = error
             return AttemptEnd(task, AttemptResult.GIVEN_UP)
         if decision is CacheDecision.RUN:
-            if self.variables_of is not None and use_of(self.executors[record.executor]) is ArgumentUse.PACKED:
-                ready = _with_variables(ready, self.variables_of(task))
+            has_variables = self.variables_of is not None and ready.batch is None  # else they would part all batches
+            if has_variables and use_of(self.executors[record.executor]) is ArgumentUse.PACKED:
+                ready = _with_variables(ready, self.variables_of(task))  # type: ignore[misc]  # it is there
             batches.setdefault(record.executor, []).append(ready)
         return AttemptEnd(task, _ENDS[decision]) if decision in _ENDS else None
 

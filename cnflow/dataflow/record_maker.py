@@ -75,6 +75,8 @@ class RecordMaker:
         inputs = (*args, *call_options.inputs, *after) if call_options.inputs or after else args
         dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
         record = self._record_class(app, args, kwargs, executor, self._new_future(app))
+        if app.batching is not None:
+            record.part = options.apart, options.is_bulk
         live = self._executors[executor]
         if dependencies:
             record.depends = dependencies

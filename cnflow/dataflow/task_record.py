@@ -48,6 +48,10 @@ FIELDS = (
 """Names that ``record["name"]`` takes."""
 
 
+NOT_APART: tuple[Any, bool] = "", False
+"""`TaskRecord.part` of most tasks."""
+
+
 class TaskRecord:
     """A task that is not final; kept afterwards only with ``Config(garbage_collect=False)``.
 
@@ -71,6 +75,7 @@ class TaskRecord:
         results: copies of results for this task, by Python's id() of their futures; see `cnflow.dataflow.arguments`.
         kept: what later attempts find of the first one.
         version: function of the app at the call, of an executor that pickles.
+        part: `AppOptions.apart` and `is_bulk` of a call of a model.
         code: id of the code at the call, of a cached task.
         on_items: called with the outcome of each attempt before that is recorded; None for most tasks.
     """
@@ -93,6 +98,7 @@ class TaskRecord:
         "memo_key",
         "memoize",
         "on_items",
+        "part",
         "results",
         "retries",
         "staging_retries",
@@ -125,6 +131,7 @@ class TaskRecord:
         self.kept: Kept | None = None
         self.version: Any = None
         self.code: CodeId | None = None
+        self.part: tuple[Any, bool] = NOT_APART
         self.on_items: Callable[[Outcome], None] | None = None
 
     @property

@@ -24,6 +24,7 @@ CnflowError
 │   ├── BashAppNoReturn           the bash app returned no command line
 │   ├── MissingShellError         the command needs a shell that is not there
 │   ├── PredictModuleError        a predict_app's module is missing, or returned a wrong number of results
+│   ├── InvalidRowsError          rows are not as the model's annotations have them
 │   ├── AppBadFormatting          its text has more fields than values
 │   └── RemoteError               an exception whose class exists only in the image
 ├── InfrastructureError           run the task again, unchanged
@@ -58,6 +59,7 @@ from cnflow.errors.apps import (
     BadStdStreamFile,
     BashAppNoReturn,
     BashExitFailure,
+    InvalidRowsError,
     JoinAppNoFuture,
     MissingOutputs,
     MissingShellError,
@@ -134,6 +136,7 @@ __all__ = [
     "ImageUnusableError",
     "InfrastructureError",
     "InterchangeLostError",
+    "InvalidRowsError",
     "ItemLostError",
     "JoinAppNoFuture",
     "JoinError",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnflow.errors.configuration import CnflowError
 from cnflow.text import indent_under, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+
+_SHOWN = 10
+"""Wrong parts that a message lists."""
 
 
 class SerializationError(CnflowError):
@@ -128,6 +132,33 @@ class PredictModuleError(AppFailedError):
 
     Correct the module, the image, or the names in the call of ``predict_app``.
     """
+
+
+class InvalidRowsError(AppFailedError):
+    """Rows of a call are not as the model's annotations have them; correct the rows that the message names.
+
+    Attributes:
+        model: name of the model.
+        details: a dict for each wrong part, with ``loc`` (path, from the number of the row), ``msg`` and ``type``, as
+            pydantic has them.
+    """
+
+    def __init__(self, model: str, details: Sequence[Mapping[str, Any]]) -> None:
+        self.model = model
+        self.details = [dict(detail) for detail in details]
+        super().__init__(model, self.details)
+
+    def __str__(self) -> str:
+        shown = [f"\n    {path_of(detail.get('loc', ()))}: {detail.get('msg', '')}" for detail in self.details[:_SHOWN]]
+        more = len(self.details) - len(shown)
+        return f"{self.model} cannot take these rows:{''.join(shown)}" + (f"\n    and {more} more" if more else "")
+
+
+def path_of(loc: Sequence[str | int]) -> str:
+    """Return *loc* as Python writes it: ``rows[3].name``."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
+    is_in_row = not loc or isinstance(loc[0], int)
+    return "rows" + "".join(parts) if is_in_row else "".join(parts)[1:]
 
 
 class AppBadFormatting(AppFailedError, IndexError):  # noqa: N818 - a public name of Parsl

@@ -9,26 +9,13 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cnflow.errors import CnflowError
+from cnflow.tasks.models import RowForm  # noqa: TC001 - fronts and services have it from here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-
-
-class RowForm(enum.IntEnum):
-    """Form in which rows go to a model, and its results come back."""
-
-    VALUES = 0
-    """A list of Python values, pickled: calls of the graph."""
-
-    JSON = 1
-    """Bytes of a JSON array, one element for each row."""
-
-    TENSORS = 2
-    """A list of `cnflow.tasks.tensors.Tensor`, whose first dimension counts the rows."""
 
 
 class ModelCall(NamedTuple):

@@ -324,4 +324,4 @@ def _with_plain_apps() -> Iterator[None]:
         vars(cnflow).update(before)
 
 
-_DECORATORS = ("python_app", "bash_app", "join_app", "predict_app")
+_DECORATORS = ("python_app", "bash_app", "join_app", "model_app", "predict_app")

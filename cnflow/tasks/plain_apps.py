@@ -6,7 +6,6 @@ A user's module that makes apps can be imported in every task, also in a contain
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any, Callable, Optional
 
 Function = Callable[..., Any]
@@ -25,9 +24,18 @@ bash_app = join_app = python_app
 
 def predict_app(*, module: str, function: str = "predict", **_: Any) -> Function:  # noqa: ANN401 - options of the app
     """Return the function of the app: it calls *function* of *module* in this process."""
-    from cnflow.tasks.predict import call_predict
+    from cnflow.tasks.direct_models import DirectModel
+    from cnflow.tasks.models import Model
 
-    return _plain(functools.partial(call_predict, module, function))
+    return DirectModel(Model(module, function))  # type: ignore[return-value]  # mypy sees no call in a tuple
+
+
+def model_app(target: Any = None, **_: Any) -> Any:  # noqa: ANN401 - the user's class or function, or a decorator
+    """Return the model of *target*, a class or a function, or a decorator that does; it is called in this process."""
+    from cnflow.tasks.direct_models import DirectModel
+    from cnflow.tasks.models import Model
+
+    return model_app if target is None else DirectModel(Model(target=target))
 
 
 def _plain(function: Function) -> Function:
@@ -64,6 +72,7 @@ NAMES = {
     "AUTO_LOGNAME": AUTO_LOGNAME,
     "bash_app": bash_app,
     "join_app": join_app,
+    "model_app": model_app,
     "predict_app": predict_app,
     "python_app": python_app,
 }

@@ -92,6 +92,11 @@ class Guard:
         reason, self._reason = self._reason, None
         return reason if self._raised else None
 
+    @property
+    def is_stopped(self) -> bool:
+        """True from when the stop of the task was raised until the next one starts."""
+        return self._raised
+
     def hold(self) -> None:
         """Hold stops back, as `Control.hold`."""
         self._held = True

@@ -5,22 +5,22 @@
     start ──> remove sandboxes of a predecessor ──> write READY ──> read
                                                                      │
       ┌──────────────────────────────────────────────────────────────┤<────────────────────────────┐
-      │ FUNCTION: keep it; unpickled at its first call               │ TASK                        │
-      │ FORGET: keep none                                            │                             │
+      │ FUNCTION: keep it; unpickled at its first call               │ TASK, or BATCH of several   │
+      │ FORGET: keep none; LOAD: load a model, write LOADED          │                             │
       └──────────────────────────────────────────────────────────────┤                             │
                                                                      ▼                             │
            restore folder and variables, unpickle arguments, run ──> VALUE, RAISED, ... ──write──────┘
              │
              └── SystemExit, a crash or a kill: the process ends, and the manager reports WORKER_LOST
 
-    ends when the socket closes, or with its manager
+    ends when the socket closes, after teardown() of its models, or with its manager
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import pickle
 import socket
 import sys
 import time
@@ -33,12 +33,10 @@ from cnflow.tasks.call import (
     Call,
     CallContext,
     check_outputs,
-    describe_exception,
-    message_of,
-    name_of_type,
     run_call,
 )
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.models import Model, is_stream
 from cnflow.tasks.staging import steps
 from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.stopping import Cancelled
@@ -48,9 +46,10 @@ from cnflow.worker.beginning import Beginning
 from cnflow.worker.interruption import Guard
 from cnflow.worker.main_module import enter, main_of
 from cnflow.worker.output import TaskOutput
+from cnflow.worker.results import load_arguments, pack_error, pack_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
     from cnflow.worker.usage import UsageMeter
@@ -64,11 +63,12 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 class _Function:
     """A function as it was sent; unpickled by its first task. If that fails, each of its tasks fails."""
 
-    __slots__ = ("_body", "_generation", "_loaded", "_main", "_modules", "kind", "name")
+    __slots__ = ("_body", "_generation", "_loaded", "_main", "_modules", "_parts", "kind", "name")
 
     def __init__(self, kind: int, name: str, body: bytes, modules: bytes) -> None:
         self.kind = kind
         self.name = name
+        self._parts = kind, name, body, modules
         self._body = body
         self._modules = modules
         self._generation = 0
@@ -78,6 +78,8 @@ class _Function:
     def load(self) -> Callable[..., Any]:
         """Return the function; its script's names are in ``__main__`` from now on, and its modules can be imported."""
         if self._modules and (generation := own_modules.activate(self._modules)) != self._generation:
+            if type(self._loaded) is Model:
+                self._loaded.unload()
             self._loaded, self._generation = None, generation  # it refers to older modules
         loaded = self._loaded
         if loaded is None:
@@ -85,6 +87,10 @@ class _Function:
             self._main = main_of(loaded)
         enter(self._main)
         return loaded
+
+    def is_same(self, other: _Function) -> bool:
+        """Return True if *other* would be loaded from the same bytes."""
+        return self._parts == other._parts
 
 
 def serve(descriptor: int, stops: int, sandbox: str) -> None:
@@ -105,7 +111,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
     with socket.socket(fileno=descriptor) as manager:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
-        runner = _Runner(guard, CallContext(guard, sandbox), output)
+        runner = _Runner(guard, CallContext(guard, sandbox), output, lambda parts: _write(manager, parts))
         task, meter = 0, None  # a meter where the run wants to know what tasks use
         steps.here.report = lambda step: _report_step(manager, task, step)
         for record in _read_records(manager):
@@ -116,17 +122,29 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 _write(manager, [meter.record(0)])
             elif record.type == ToWorker.FORGET:
                 runner.forget_functions()
+            elif record.type == ToWorker.LOAD:
+                _write(manager, runner.load_model(record))
+                output.end()
             else:
-                task = record.id
+                is_batch = record.type == ToWorker.BATCH
+                task = runner.first_of(record) if is_batch else record.id
                 if meter is not None:
                     meter.begin()
-                result = runner.run(record)
-                left = [part for each in inside.take_left() for part in _pack_left(record.id, each)]
+                result = runner.run_batch(record) if is_batch else runner.run(record)
+                left = [part for each in inside.take_left() for part in _pack_left(task, each)]
                 if os.getpid() != own_pid:
                     os._exit(0)  # a child that the task forked, and that returned: its parent sends the result
                 output.end()
                 used = meter.record(task) if meter is not None else b""
                 _write(manager, [*left, used + bytes(result[0]), *result[1:]])
+    _unload_models()
+
+
+def _unload_models() -> None:
+    """Call the ``teardown()`` of each model, where there is any."""
+    loaded = sys.modules.get("cnflow.tasks.loaded_models")
+    if loaded is not None:
+        loaded.unload_all()
 
 
 def _start_meter() -> UsageMeter:
@@ -150,11 +168,17 @@ def _receive(manager: socket.socket) -> bytes:
 
 
 class _Runner:
-    def __init__(self, guard: Guard, context: CallContext, output: TaskOutput) -> None:
+    def __init__(
+        self, guard: Guard, context: CallContext, output: TaskOutput, write: Callable[[Sequence[Part]], None]
+    ) -> None:
         self._output = output
+        self._write = write
         self._guard = guard
         self._context = context
         self._functions: dict[bytes, _Function] = {}
+        self._models: dict[bytes, _Function] = {}
+        """Those of models, also after FORGET: they stay loaded."""
+
         self._beginning = Beginning()
 
     def add_function(self, record: Record) -> None:
@@ -163,11 +187,40 @@ class _Runner:
         if int(kind) == own_modules.RECORD:
             own_modules.receive(identity, body)
         else:
-            self._functions[identity] = _Function(int(kind), name, body, modules)
+            made = _Function(int(kind), name, body, modules)
+            known = self._models.get(identity)
+            self._functions[identity] = known if known is not None and known.is_same(made) else made
 
     def forget_functions(self) -> None:
         self._functions.clear()
         own_modules.forget()
+
+    def first_of(self, record: Record) -> int:
+        """Id of the first task of a BATCH, by which its output and its use go."""
+        from cnflow.wire.batch_records import unpack_batch
+
+        return unpack_batch(record).calls[0][0]
+
+    def load_model(self, record: Record) -> list[Part]:
+        """Load the model of a LOAD record and return the LOADED record."""
+        from cnflow.worker.batches import load_model
+
+        self._beginning.restore()
+        identity = bytes(record.parts[0])
+        function = self._models[identity] = self._functions[identity]
+        self._output.begin(0, function.name)
+        return load_model(identity, function.load)
+
+    def run_batch(self, record: Record) -> list[Part]:
+        """Answer the tasks of a BATCH and return the records of their results."""
+        from cnflow.worker.batches import answer_batch
+
+        self._beginning.restore()
+        identity = bytes(record.parts[0])
+        function = self._models[identity] = self._functions[identity]
+        self._output.begin(self.first_of(record), function.name)
+        results = answer_batch(record, function.name, function.load, self._guard, self._call_with_options)
+        return [part for result in results for part in result]
 
     def run(self, record: Record) -> list[Part]:
         """Run the task and return the record of its result.
@@ -178,7 +231,8 @@ class _Runner:
         self._beginning.restore()
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
-        seconds, loaded = 0.0, ()
+        seconds = 0.0
+        loaded: tuple[Any, ...] = ()
         self._output.begin(record.id, function.name)
         if function.kind != PYTHON:
             self._output.announce()  # a command prints by itself
@@ -186,9 +240,13 @@ class _Runner:
         try:
             try:
                 self._guard.start(function.name, record.seconds)
-                function.load()  # first: the arguments may be of its modules, and of the versions of its classes
-                loaded = _load_arguments(function.name, body, buffers)
-                value = self._call(function, loaded)
+                target = function.load()  # first: arguments may be of its modules, and of versions of its classes
+                loaded = load_arguments(function.name, body, buffers)
+                if type(target) is Model:
+                    self._models[bytes(identity)] = function
+                    if loaded[0] and is_stream(loaded[0][0]):
+                        target = functools.partial(self._stream, record.id, target)
+                value = self._call(function, target, loaded)
             finally:
                 self._guard.end()
                 if copies.undo is not None:
@@ -203,18 +261,23 @@ class _Runner:
             own_modules.explain(reason)
             if isinstance(reason, Cancelled):
                 return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
-            return _pack_error(record.id, seconds, reason)
+            return pack_error(record.id, seconds, reason)
         keep_from = RunOptions(*loaded[_ARGUMENTS_ONLY]).keep_from if len(loaded) > _ARGUMENTS_ONLY else None
-        return _pack_result(ResultKind.VALUE, record.id, seconds, value, keep_from)
+        return pack_result(ResultKind.VALUE, record.id, seconds, value, keep_from)
 
-    def _call(self, function: _Function, loaded: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the user's value
+    def _stream(self, task: int, model: Model, *args: Any) -> None:  # noqa: ANN401 - form, rows, options
+        from cnflow.worker.batches import send_pieces
+
+        send_pieces(task, model(*args), self._guard, self._write)
+
+    def _call(self, function: _Function, target: Callable[..., Any], loaded: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the user's value
         if len(loaded) == _ARGUMENTS_ONLY:
             args, kwargs = loaded
             if function.kind == PYTHON:
-                return call_function(function.load(), args, kwargs)
-            return run_call(Call(function.kind, function.name, function.load(), args, kwargs), self._context)
+                return call_function(target, args, kwargs)
+            return run_call(Call(function.kind, function.name, target, args, kwargs), self._context)
         args, kwargs, options = loaded
-        call = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
+        call = Call(function.kind, function.name, target, args, kwargs, RunOptions(*options))
         if call.options.leaves is not None:
             from cnflow.tasks.staging.items import run_with_items
 
@@ -229,68 +292,13 @@ class _Runner:
         return check_outputs(call, run_call(call, self._context))
 
 
-def _load_arguments(name: str, body: Part, buffers: list[Any]) -> tuple[Any, ...]:
-    try:
-        return serialization.load(body, buffers)  # type: ignore[no-any-return]  # as the driver has made it
-    except Exception as error:
-        if isinstance(error, (ImportError, AttributeError)):
-            from cnflow.wire.unloadable import name_place
-
-            name_place(error, body, buffers, ("args", "kwargs"))
-        note = f"Raised in the worker while the arguments of {name} were unpickled."
-        if sys.version_info >= (3, 11):  # the traceback may have no line of the user's code
-            error.add_note(note)
-        elif type(error) in {TypeError, ValueError, pickle.UnpicklingError}:  # whose argument is their message
-            error.args = (f"{error}. {note}",)
-        raise
-
-
-def _pack_result(
-    kind: ResultKind, task: int, seconds: float, value: object, keep_from: Optional[int] = None
-) -> list[Part]:
-    """Record of a result. One of *keep_from* bytes or more stays on this node, and the record has words on it."""
-    try:
-        result, out_of_band, python = payload = serialization.dump_result(value)
-        if keep_from is not None and keep_from >= 0:
-            from cnflow.tasks import values
-
-            left = values.leave(value, payload, keep_from)
-            if left is not None:
-                result, out_of_band, python = payload = serialization.dump(tuple(left))
-        if out_of_band or len(result) >= serialization.OUT_OF_BAND:
-            from cnflow.tasks.shared_values import leave_result
-
-            shared = leave_result(payload)
-            if shared:
-                result, out_of_band = shared, ()
-    except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way; SystemExit is no wish to end here
-        kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
-        message = message_of(error)
-        words = message if message and isinstance(error, Exception) else f"{name_of_type(error)} {message}".rstrip()
-        result = f"{name_of_type(value)}: {words}".encode(errors="replace")
-    return pack(kind, task, seconds, [python.encode(), result, *out_of_band])
-
-
 def _pack_left(task: int, left: inside.Left) -> list[Part]:
     """Record of an item that the task leaves on this node."""
     numbers = (str(number).encode() for number in (left.size, int(left.form)))
     return pack(ResultKind.ITEM, task, 0.0, [left.key, *numbers, left.name.encode(), os.fsencode(left.path)])
 
 
-def _pack_error(task: int, seconds: float, error: BaseException) -> list[Part]:
-    """Record of what a task has raised, with the minor version whose bytecode is in the pickled exception."""
-    pythons = [""]
-
-    def dump(value: object) -> bytes:
-        body, _, python = serialization.dump_result(value, in_band=True)
-        pythons.append(python)
-        return body
-
-    raised = serialization.dump(tuple(describe_exception(error, dump)))
-    return pack(ResultKind.RAISED, task, seconds, [pythons[-1].encode(), raised.body])
-
-
-def _write(manager: socket.socket, chunks: list[Part]) -> None:
+def _write(manager: socket.socket, chunks: Sequence[Part]) -> None:
     for chunk in chunks:
         manager.sendall(chunk)
 

@@ -25,6 +25,7 @@ from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.futures.app_future import result_as_it_is
 from cnflow.dataflow.references.kept_result import Holding, KeptResult
 from cnflow.dataflow.retry import has_failed
+from cnflow.dataflow.task_record import NOT_APART
 from cnflow.errors import ItemLostError
 from cnflow.model.file import File
 from cnflow.model.task import Kept, title_of
@@ -64,6 +65,8 @@ class Recipe(NamedTuple):
     on_items: Callable[[Outcome], None] | None = None
     """As `TaskRecord.on_items`; not that of the first run."""
 
+    part: tuple[Any, bool] = NOT_APART
+
     @classmethod
     def of(cls, record: TaskRecord) -> Recipe:
         """Return the recipe of the task of *record*."""
@@ -78,12 +81,13 @@ class Recipe(NamedTuple):
             record.kept,
             record.version,
             record.retries,
+            part=record.part,
         )
 
     def fill(self, record: TaskRecord) -> None:
         """Enter into *record*, a new one, what it did not get when it was made."""
         record.call_options, record.depends = self.call_options, self.depends
-        record.on_items = self.on_items
+        record.on_items, record.part = self.on_items, self.part
         record.results, record.version, record.retries = self.results, self.version, self.retries
         # The packed arguments name the contents of results; those that are made again may be others.
         record.kept = None if self.kept is None else Kept() if self.depends else self.kept

@@ -1,0 +1,100 @@
+"""`cnflow.model_app` in worker processes and threads: the user's own classes and functions, loaded once."""
+
+import functools
+import os
+
+import pytest
+
+import cnflow
+from cnflow import Config, model_app, python_app
+from cnflow.errors import InvalidRowsError
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+in_workers = functools.partial(model_app, executors="workers")
+
+
+@in_workers()
+class Scale:
+    """Multiplies."""
+
+    def __init__(self, factor=2):
+        self.factor = factor
+        self.setups = 0
+
+    def setup(self):
+        self.setups += 1
+
+    def predict(self, rows, offset=0):
+        return [(self.factor * row + offset, self.setups) for row in rows]
+
+    def stream(self, row):
+        for number in range(row):
+            yield number * self.factor
+
+
+@in_workers()
+def shout(rows):
+    return [row.upper() for row in rows]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with threads and one worker."""
+    folder = tmp_path_factory.mktemp("run")
+    executors = [HighThroughputExecutor(label="workers", max_workers=1), ThreadPoolExecutor(max_threads=4)]
+    with cnflow.load(Config(executors=executors, run_dir=str(folder))):
+        yield folder
+
+
+def test_class_is_constructed_and_set_up_once(run):
+    futures = [Scale([n, n + 1]) for n in range(20)]
+    assert [future.result(60) for future in futures] == [[(2 * n, 1), (2 * n + 2, 1)] for n in range(20)]
+
+
+def test_bound_arguments_make_another_model(run):
+    triple = Scale.bind(3)
+    assert triple([1]).result(60) == [(3, 1)]
+    assert Scale.bind(factor=5)([1]).result(60) == [(5, 1)]
+    assert Scale([1]).result(60) == [(2, 1)]
+
+
+def test_function_is_a_model(run):
+    assert shout(["a", "b"]).result(60) == ["A", "B"]
+
+
+def test_row_that_the_model_refuses_fails_alone(run):
+    futures = shout.map(["a", 7, "c"])
+    assert [futures[n].result(60) for n in (0, 2)] == ["A", "C"]
+    assert isinstance(futures[1].exception(60), AttributeError)
+
+
+def test_map_in_chunks_gives_lists(run):
+    assert [future.result(60) for future in shout.map("abcde", chunk=2)] == [["A", "B"], ["C", "D"], ["E"]]
+
+
+def test_keywords_of_a_call_are_those_of_predict(run):
+    assert Scale([1], offset=10).result(60) == [(12, 1)]
+
+
+def test_unknown_keyword_is_refused_by_name(run):
+    error = Scale([1], ofset=10).exception(60)
+    assert isinstance(error, InvalidRowsError)
+    assert "ofset" in str(error)
+
+
+def test_app_of_a_model_is_the_model_inside_a_task(run):
+    @python_app(executors="workers")
+    def use():
+        return shout(["x"]), shout.map(["y", "z"]), list(Scale.stream(3)), os.getpid() > 0
+
+    assert use().result(60) == (["X"], ["Y", "Z"], [0, 2, 4], True)
+
+
+def test_model_runs_in_threads(run):
+    local = Scale.options(executors="threads")
+    assert local([4]).result(60) == [(8, 1)]
+    assert [future.result(60) for future in local.map([1, 2])] == [(2, 1), (4, 1)]
+
+
+def test_future_of_rows_is_waited_for(run):
+    assert shout(shout(["a"])).result(60) == ["A"]
