@@ -44,13 +44,12 @@ def predict_app(  # noqa: PLR0913 - options, as those of python_app
 ) -> ModelApp:
     """Make an app of the function ``predict(list)`` of a module in an image; called with a list, it returns a future.
 
-    A worker imports the module for its first task and calls its ``setup()``, if it has one; both once, unless they
-    fail. The driver needs nothing of it. Calls that wait for a worker are answered together.
+    Each worker imports the module and calls its ``setup()`` once. The driver needs nothing of it.
 
     Args:
         module: full name, as in an import.
-        function: name of the function in the module, with dots for an attribute of an object there. Takes a list and
-            returns a result for each row, in order: a list, an array, or another value that is as long.
+        function: its name in the module, with dots for an attribute of an object there. Takes a list and returns a
+            result for each row, in order: a list, an array, or another value that is as long.
         image: container image that has the module; without one it must be installed where the executor's workers run.
         executors: as for `python_app`.
         cache: reuse the result of an earlier call with an equal list, by image, module and function.
@@ -70,8 +69,8 @@ def predict_app(  # noqa: PLR0913 - options, as those of python_app
         ConfigurationError: a name is no name, or an option is of the wrong type.
     """
     given = _options(locals(), besides={"module", "function"})
-    for what, name in (("module", module), ("function", function)):
-        _require_name(what, name)
+    _require_name("module", module)
+    _require_name("function", function)
     own = parse_model_options("predict_app", given)
     return ModelApp(Model(module, function), parse_options("predict_app", AppKind.PYTHON, given), own)
 
