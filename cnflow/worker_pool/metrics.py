@@ -1,19 +1,19 @@
 """Metrics of a pool server in the text format of Prometheus, and the answers to probes. No I/O.
 
-Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4). KEDA and a HorizontalPodAutoscaler
-scale a pool by ``cnflow_pool_slots_wanted``, over Prometheus: tasks that run count, too, so that their pods stay.
+KEDA and a HorizontalPodAutoscaler scale a pool by ``cnflow_pool_slots_wanted``, over Prometheus: tasks that run count,
+too, so that their pods stay.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnflow.prometheus_text import family, sample
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cnflow.worker_pool.status import PoolStatus
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Metric(NamedTuple):
@@ -62,12 +62,5 @@ def _lines(pools: Sequence[PoolStatus]) -> Iterator[str]:
 
 
 def _family(metric: _Metric, samples: Iterable[tuple[PoolStatus, dict[str, str], float]]) -> Iterator[str]:
-    yield f"# HELP {metric.name} {metric.description}"
-    yield f"# TYPE {metric.name} {metric.kind}"
-    for pool, labels, value in samples:
-        pairs = ",".join(f'{name}="{_escape(text)}"' for name, text in {"pool": pool.name, **labels}.items())
-        yield f"{metric.name}{{{pairs}}} {value:g}" if value < 1e6 else f"{metric.name}{{{pairs}}} {int(value)}"  # noqa: PLR2004 - from where :g rounds
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    lines = (sample(metric.name, {"pool": pool.name, **labels}, value) for pool, labels, value in samples)
+    yield from family(metric.name, metric.kind, metric.description, lines)

@@ -23,7 +23,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError
-from cnflow.worker_pool.metrics import CONTENT_TYPE, metrics_text
+from cnflow.prometheus_text import TYPE
+from cnflow.worker_pool.metrics import metrics_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ def answer(path: str, statuses: Callable[[], Sequence[PoolStatus]]) -> tuple[HTT
             lines = [f"pool {pool.name} is not ready: {pool.error or 'it starts'}\n" for pool in waiting]
             return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, "".join(lines)
         case "/metrics":
-            return HTTPStatus.OK, CONTENT_TYPE, metrics_text(statuses())
+            return HTTPStatus.OK, TYPE, metrics_text(statuses())
         case _:
             return HTTPStatus.NOT_FOUND, _TEXT, "known paths: /healthz, /readyz, /metrics\n"
 

@@ -1,7 +1,4 @@
-"""Counts of the runs that go on, in the text format of Prometheus.
-
-Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-"""
+"""Counts of the runs that go on, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -10,14 +7,15 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cnflow.prometheus_text import TYPE, family, sample
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from starlette.requests import Request
 
     from cnflow.monitoring.queries.reader import Reader
 
-TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_RUNS = 50
 
 FAMILIES = {
@@ -52,15 +50,15 @@ def exposition(reader: Reader) -> str:
     for run in reader.runs(state="running", limit=_MOST_RUNS):
         labels = {"run": run.id, "name": run.name}
         for name, extra, value in _of_run(reader, run.id):
-            samples[name].append(_line(name, {**labels, **extra}, value))
+            samples[name].append(sample(name, {**labels, **extra}, value))
         samples["cnflow_run_info"].append(
-            _line("cnflow_run_info", {**labels, "host": run.host, "user": run.user, "folder": run.run_dir}, 1)
+            sample("cnflow_run_info", {**labels, "host": run.host, "user": run.user, "folder": run.run_dir}, 1)
         )
-        samples["cnflow_run_start_time_seconds"].append(_line("cnflow_run_start_time_seconds", labels, run.began))
-        samples["cnflow_samples_dropped"].append(_line("cnflow_samples_dropped", labels, run.samples_dropped))
+        samples["cnflow_run_start_time_seconds"].append(sample("cnflow_run_start_time_seconds", labels, run.began))
+        samples["cnflow_samples_dropped"].append(sample("cnflow_samples_dropped", labels, run.samples_dropped))
     lines: list[str] = []
     for name, words in FAMILIES.items():
-        lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge", *samples[name]]
+        lines += family(name, "gauge", words, samples[name])
     return "\n".join(lines) + "\n"
 
 
@@ -101,12 +99,3 @@ def _of_nodes(reader: Reader, run: str) -> Iterator[tuple[str, dict[str, str], f
     for executor, counts in workers.items():
         yield "cnflow_nodes", {"executor": executor}, len(counts)
         yield "cnflow_workers", {"executor": executor}, sum(counts)
-
-
-def _line(name: str, labels: Mapping[str, str], value: float) -> str:
-    pairs = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-    return f"{name}{{{pairs}}} {value:.15g}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -226,7 +226,6 @@ def test_metrics_are_those_of_runs_that_go_on(reader):
     assert 'cnflow_workers{run="run-2",name="variants",executor="cluster"} 128' in text
     for line in text.splitlines():
         assert line.startswith(("# HELP cnflow_", "# TYPE cnflow_", "cnflow_")), line
-    assert metrics._line("m", {"app": 'a"b\\c\nd'}, 1) == 'm{app="a\\"b\\\\c\\nd"} 1'
 
 
 def test_a_block_without_a_price_has_no_cost(reader, monkeypatch):
