@@ -1,0 +1,366 @@
+"""`ModelService` of models that run in executors: the one place that decides which worker's answer a request gets.
+
+::
+
+    front ── predict, stream ──> CallRunner ──> Router ──> direct calls of an executor ──> worker
+                                     ^  admission, attempts, deadlines                        │
+                                     └───────── deliver: once for each message ───────────────┘
+    `cnflow serve` ── roll, roll_back, set_weights, set_shadow ──> Router ──actions──> WarmUps
+    every tenth of a second ── deadlines, workers, digests of images
+
+All of it runs in the thread of one event loop; executors bring outcomes into it by `deliver`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnflow.errors import ConfigurationError
+from cnflow.serving.call_runner import CallRunner
+from cnflow.serving.places import Place, choose_executor, function_of, provisional_name
+from cnflow.serving.served_model import Call, ServedModel
+from cnflow.serving.service import ModelStatus, ServingError, VersionStatus
+from cnflow.serving.versions import Load, Moved, Refused, Unload, Version
+from cnflow.serving.warm_up import WarmUps
+from cnflow.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from cnflow.clock import Clock
+    from cnflow.config.serving import ServeConfig, VersionConfig
+    from cnflow.serving.places import LiveExecutor
+    from cnflow.serving.service import ModelCall, Prediction
+    from cnflow.serving.versions import Action
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.1
+"""Seconds between two looks at deadlines."""
+
+_TICKS_OF_LOOK = 5
+
+
+class CallsOf(NamedTuple):
+    """Calls of one model at this moment, for metrics."""
+
+    running: int
+    waiting: int
+
+
+class LiveService:
+    """Satisfies `ModelService`, and `ServiceAdmin`; the module has a picture.
+
+    Args:
+        config: models and their versions.
+        executors: live executors with direct calls, by label.
+        clock: source of time.
+        executor_for: makes an executor for a version whose image none has; None refuses such a version.
+
+    Raises:
+        ConfigurationError: a version has no executor, or its app is no model.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        executors: Mapping[str, LiveExecutor],
+        clock: Clock,
+        executor_for: Callable[[VersionConfig], LiveExecutor] | None = None,
+    ) -> None:
+        self._config = config
+        self._executors = dict(executors)
+        self._executor_for = executor_for
+        self._clock = clock
+        self._runner = CallRunner(clock, self._perform)
+        self._warm_ups = WarmUps(clock, self._perform)
+        self._models = {model.name: ServedModel(model) for model in config.models}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._was_ready = False
+        self._is_draining = False
+        self._first: dict[str, list[Version]] = {name: [] for name in self._models}
+        """Versions that are there from the start, until then."""
+
+        for name, model in self._models.items():
+            for each in model.config.versions:
+                self._first[name].append(self._new_version(model, each))
+
+    # Life
+
+    async def start(self) -> None:
+        """Have all models loaded, and return at once; calls are taken from now on."""
+        self._loop = asyncio.get_running_loop()
+        for name, versions in self._first.items():
+            model = self._models[name]
+            for version in versions:
+                self._bind(version.source)
+                self._perform(model, model.router.add(version, self._clock.now()))
+        self._first = {}
+        self._tick()
+
+    async def drain(self, seconds: float | None = None) -> None:
+        """Be not ready, and return once no call is left, or after *seconds*. Calls that still come are answered."""
+        self._is_draining = True
+        if self._runner.in_flight == 0:
+            return
+        idle = asyncio.Event()
+        self._runner.on_idle = idle.set
+        try:
+            await asyncio.wait_for(idle.wait(), seconds)
+        except asyncio.TimeoutError:
+            logger.warning("%d calls were not answered within %s s", self._runner.in_flight, seconds)
+
+    async def close(self) -> None:
+        """Answer what is left with 503, and forget the models. The executors go on."""
+        self._is_draining = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._runner.end_all(ServingError("The server ends.", 503, "shutting_down", retry_after=5.0))
+        for model in self._models.values():
+            for version in list(model.router.versions.values()):
+                self._warm_ups.unload(version)
+
+    # Answers
+
+    @property
+    def is_ready(self) -> bool:
+        """True once every model can answer; False again while it drains."""
+        if not self._was_ready:
+            self._was_ready = not self._first and all(model.router.is_ready for model in self._models.values())
+        return self._was_ready and not self._is_draining
+
+    async def predict(self, call: ModelCall) -> Prediction:
+        """Answer *call*; see `ModelService`."""
+        running = self._start(call, is_stream=False)
+        assert running.answer is not None  # of each call that is started
+        try:
+            prediction: Prediction = await running.answer
+        except asyncio.CancelledError:
+            self._runner.give_up(running)
+            raise
+        return prediction
+
+    async def stream(self, call: ModelCall) -> AsyncIterator[Any]:
+        """Yield the pieces of *call*; see `ModelService`."""
+        running = self._start(call, is_stream=True)
+        pieces, answer = running.pieces, running.answer
+        assert pieces is not None  # of each stream
+        assert answer is not None  # of each call that is started
+        try:
+            while True:
+                while pieces:
+                    yield pieces.popleft()
+                if answer.done():
+                    answer.result()
+                    return
+                running.wake = self._loop_now().create_future()
+                await running.wake
+        finally:
+            self._runner.give_up(running)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, where the caller has gone before
+
+    def models(self) -> Mapping[str, ModelStatus]:
+        """Models by name."""
+        return {
+            name: ModelStatus(name, [self._status_of(version) for version in model.router.versions.values()])
+            for name, model in self._models.items()
+        }
+
+    def calls_of(self, model: str) -> CallsOf:
+        """Calls of *model* at this moment."""
+        admission = self._model(model).admission
+        return CallsOf(admission.running, admission.waiting)
+
+    # Versions
+
+    def roll(self, model: str, version: str | VersionConfig) -> None:
+        """Warm *version* up, move all calls to it, and forget those before it some time after their last calls.
+
+        Args:
+            model: name of the model.
+            version: settings of a new one, or the name of one that is there.
+
+        Raises:
+            ServingError: the model or the version is unknown, or cannot be.
+        """
+        served = self._model(model)
+        if isinstance(version, str):
+            there = served.router.find(version)
+            self._perform(served, served.router.roll(there, self._clock.now()))
+            return
+        try:
+            new = self._new_version(served, version)
+        except ConfigurationError as error:
+            raise ServingError(f"The version cannot be served: {error}", 400, "bad_version") from error
+        new.weight, new.shadow = 0.0, version.shadow
+        self._bind(new.source)
+        self._perform(served, served.router.roll(new, self._clock.now()))
+
+    def add_version(self, model: str, version: VersionConfig) -> None:
+        """Load *version* without a share of the calls, for `set_weights` and `set_shadow`.
+
+        Raises:
+            ServingError: as `roll`.
+        """
+        served = self._model(model)
+        try:
+            new = self._new_version(served, version)
+        except ConfigurationError as error:
+            raise ServingError(f"The version cannot be served: {error}", 400, "bad_version") from error
+        new.weight = 0.0
+        self._bind(new.source)
+        self._perform(served, served.router.add(new, self._clock.now()))
+
+    def roll_back(self, model: str) -> None:
+        """End a roll that is under way; without one, return to the weights before the last change.
+
+        Raises:
+            ServingError: the model is unknown, or has none.
+        """
+        served = self._model(model)
+        self._perform(served, served.router.roll_back(self._clock.now()))
+
+    def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
+        """Share the calls of *model* by *weights*, once their versions can answer; others get none.
+
+        Raises:
+            ServingError: the model or a version is unknown, or a weight is wrong.
+        """
+        served = self._model(model)
+        self._perform(served, served.router.set_weights(weights, self._clock.now()))
+
+    def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
+        """Send copies of these shares of the calls of *model* to versions, and no longer to others.
+
+        Raises:
+            ServingError: the model or a version is unknown, or a share is wrong.
+        """
+        served = self._model(model)
+        self._perform(served, served.router.set_shadow(shares, self._clock.now()))
+
+    def remove_version(self, model: str, version: str) -> None:
+        """Forget a version that gets no calls, once those that it has have ended.
+
+        Raises:
+            ServingError: it is unknown, or gets calls.
+        """
+        served = self._model(model)
+        self._perform(served, served.router.remove(version, self._clock.now()))
+
+    # Parts
+
+    def _start(self, call: ModelCall, *, is_stream: bool) -> Call:
+        model = self._models.get(call.model)
+        if model is None:
+            name, _, version = call.model.partition("@")
+            if not version or name not in self._models:
+                raise self._unknown(call.model)
+            call, model = call._replace(model=name, version=version), self._models[name]
+        running = Call(call, model, self._loop_now().create_future(), self._clock.now())
+        if is_stream:
+            running.pieces = deque()
+        self._runner.start(running)
+        return running
+
+    def _loop_now(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise ServingError("The server has not started yet.", 503, "not_started", retry_after=1.0)
+        return self._loop
+
+    def _model(self, name: str) -> ServedModel:
+        model = self._models.get(name)
+        if model is None:
+            raise self._unknown(name)
+        return model
+
+    def _unknown(self, name: str) -> ServingError:
+        known = ", ".join(self._models) or "none"
+        hint = did_you_mean(name, self._models)
+        return ServingError(f"No model is called {name!r}.{hint} Known: {known}.", 404, "model_not_found")
+
+    def _new_version(self, model: ServedModel, config: VersionConfig) -> Version:
+        taken = [*model.router.versions, *(each.name for each in self._first.get(model.config.name, ()))]
+        name = provisional_name(config, taken)
+        executor = choose_executor(config, self._config, self._executors)
+        if executor is None:
+            if self._executor_for is None:
+                raise ConfigurationError(
+                    f"no executor runs image {str(config.image)!r}. Add one with image={str(config.image)!r}."
+                )
+            executor = self._executor_for(config)
+            self._executors.setdefault(executor.label, executor)
+        place = Place(config, function_of(config, f"{model.config.name}@{name}"), executor)
+        return Version(name, place, weight=config.weight, shadow=config.shadow)
+
+    def _bind(self, place: Place) -> None:
+        """Have the executor of *place* bring outcomes into the event loop, all of a message at once."""
+        place.direct.deliver = self._deliver
+
+    def _deliver(self, due: list[Any]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(_call_all, due)
+
+    def _perform(self, model: ServedModel, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Load(version):
+                    self._warm_ups.load(model, version)
+                case Unload(version):
+                    self._warm_ups.unload(version)
+                case Moved(weights):
+                    shares = ", ".join(f"{name}: {weight:g}" for name, weight in weights.items())
+                    logger.info("calls of model %s go to %s", model.config.name, shares)
+                case Refused(version):
+                    words = "calls of model %s stay where they are: version %s cannot be loaded: %s"
+                    logger.warning(words, model.config.name, version.name, version.reason)
+
+    def _tick(self) -> None:
+        assert self._loop is not None  # it has started
+        self._timer = self._loop.call_later(TICK, self._tick)
+        self._ticks += 1
+        try:
+            self._runner.on_tick()
+            if self._ticks % _TICKS_OF_LOOK == 0:
+                self._look()
+        except Exception:
+            logger.exception("a look at deadlines and versions has failed")
+
+    def _look(self) -> None:
+        self._warm_ups.on_tick()
+        for model in self._models.values():
+            self._perform(model, model.router.on_tick(self._clock.now()))
+            for version in list(model.router.versions.values()):
+                place: Place = version.source
+                if not version.digest and (digest := place.digest()):
+                    model.router.on_digest(version, digest, is_named=bool(place.config.version))
+
+    def _status_of(self, version: Version) -> VersionStatus:
+        place: Place = version.source
+        return VersionStatus(
+            version=version.name,
+            weight=version.weight,
+            is_shadow=version.shadow > 0,
+            state=version.state.value,
+            reason=version.reason,
+            image=str(place.config.image or place.executor.image),
+            digest=version.digest,
+            description=place.description,
+            workers=self._warm_ups.workers(version),
+            in_flight=version.in_flight,
+        )
+
+
+def _call_all(due: list[Any]) -> None:
+    for callback, value in due:
+        try:
+            callback(value)
+        except Exception:
+            logger.exception("an outcome could not be taken")
