@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 if TYPE_CHECKING:
-    from cnflow.ids import WorkerRank
+    from cnflow.ids import FunctionId, WorkerRank
     from cnflow.wire.function_messages import Function
     from cnflow.wire.messages import TaskParcel
 
@@ -31,8 +31,22 @@ class SendTask(NamedTuple):
     task: TaskParcel
 
 
+class SendBatch(NamedTuple):
+    """Write several calls of one model to an idle worker, which answers them together."""
+
+    rank: WorkerRank
+    tasks: list[TaskParcel]
+
+
+class LoadModel(NamedTuple):
+    """Order an idle worker to load a model before its first task."""
+
+    rank: WorkerRank
+    function: FunctionId
+
+
 class StopTask(NamedTuple):
-    """Order a worker to stop a task; *number* counts the tasks that were written to this worker, from 0."""
+    """Order a worker to stop a task or a batch; *number* counts those that were written to this worker, from 0."""
 
     rank: WorkerRank
     number: int
@@ -56,4 +70,4 @@ class Quit(NamedTuple):
     reason: str
 
 
-Action = Union[StartWorker, SendFunction, SendTask, StopTask, KillWorker, RestartWorker, Quit]
+Action = Union[StartWorker, SendFunction, SendTask, SendBatch, LoadModel, StopTask, KillWorker, RestartWorker, Quit]

@@ -16,9 +16,10 @@ only when they are asked for: a run that is never adopted pays for neither. A ru
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from cnflow.wire.manager_messages import HeldTask
+from cnflow.wire.pipe import ResultKind
 from cnflow.wire.task_digest import TaskDigests
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from cnflow.wire.bulk import BlobId
     from cnflow.wire.function_messages import Function
     from cnflow.wire.messages import Result, ResultParcel, TaskParcel
+
+
+_NO_ENDS = frozenset({ResultKind.CANCELLED, ResultKind.PARTIAL})
 
 
 class EndedTasks:
@@ -44,9 +48,9 @@ class EndedTasks:
         self._unfetched: dict[tuple[TaskId, int], TaskParcel] = {}
         """Tasks of those among them that were delivered."""
 
-    def add(self, task: TaskParcel) -> None:
-        """Keep a task that has ended."""
-        self._new.append(task)
+    def add(self, *tasks: TaskParcel) -> None:
+        """Keep tasks that have ended."""
+        self._new += tasks
 
     def on_sent(self, number: int, results: Iterable[ResultParcel] = ()) -> None:
         """Follow the message *number*, which has *results*: those of all that have ended."""
@@ -103,6 +107,18 @@ class EndedTasks:
             if function is not None:
                 found[parcel[0].id] = HeldTask(parcel[0].attempt, *digests.identity(function, parcel))
         return found
+
+
+def sent_again(
+    unacknowledged: Iterable[Result], ended: Optional[EndedTasks], *, is_adoption: bool
+) -> tuple[dict[TaskId, int], list[ResultParcel]]:
+    """Attempts that a new session holds by the results that it sends again, and results whose parts are not fetched.
+
+    Not those that were stopped: an interchange that is gone may have ordered that, against the user's wish.
+    """
+    results = [result for result in unacknowledged if result.kind not in _NO_ENDS]
+    unfetched = ended.unfetched(results) if ended is not None and is_adoption else []
+    return {result.id: result.attempt for result in (*results, *(result for result, _ in unfetched))}, unfetched
 
 
 def _names(result: Result) -> Iterator[BlobId]:

@@ -31,7 +31,7 @@ from cnflow.manager import actions
 from cnflow.manager.awaited_parts import AwaitedParts
 from cnflow.manager.blob_cache import BlobCache, cache_limit
 from cnflow.manager.bulk_link import BulkLink
-from cnflow.manager.ended_tasks import EndedTasks
+from cnflow.manager.ended_tasks import EndedTasks, sent_again
 from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.interchange_link import InterchangeLink
 from cnflow.manager.items.node_items import NodeItems
@@ -54,6 +54,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.blob_frames import in_batches
 from cnflow.wire.bulk import Release, Unreleased
+from cnflow.wire.function_messages import Prepare
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Holding, TaskQuery, TaskReport
 from cnflow.wire.parcels import attach_frames, detach_frames
@@ -110,7 +111,7 @@ class Loop:
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         parts = self._state, self._workers, self._items.tasks
         self._reports = Reports(factory.manager_id, socket.gethostname(), settings, *parts)
-        self._window = 0
+        self._windows = 0, 0
         self._awaits_drain = self._is_leaving = self._ever_left = False
         """Draining was sent, and Drain has not come back; Leaving was sent; and it was sent to this or a former one."""
 
@@ -140,7 +141,7 @@ class Loop:
         return self._exitcode
 
     def _is_idle(self, worker: WorkerProcess) -> bool:
-        return self._state.is_idle(WorkerRank(worker.rank))
+        return self._state.workers.is_idle(WorkerRank(worker.rank))
 
     def _registration(self, held: dict[TaskId, int]) -> msg.Register:
         left = self._shutdown.seconds_left(self._clock.now())
@@ -217,8 +218,10 @@ class Loop:
             self._state.on_drain()
         elif isinstance(message, Release):
             self._release(message.blobs)
+        elif isinstance(message, Prepare):
+            self._state.models.on_prepare(message.functions)
         elif isinstance(message, TaskQuery):
-            self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
+            self._link.send(TaskReport(message.number, *self._state.workers.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
             self._register_again(now, is_adoption=message.is_adoption)
         elif isinstance(message, msg.Refused) and not self._ever_left:
@@ -240,10 +243,7 @@ class Loop:
         self._send_results(now)
         if self._state.ended is not None:  # else a driver would wait for a result that is not sent again
             self._state.ended.on_delivered(self._link.delivered)
-        # Not those that were stopped: an interchange that is gone may have ordered that, against the user's wish.
-        results = [r for r in self._link.unacknowledged_results() if r.kind != ResultKind.CANCELLED]
-        unfetched = self._state.ended.unfetched(results) if self._state.ended is not None and is_adoption else []
-        held = {result.id: result.attempt for result in (*results, *(result for result, _ in unfetched))}
+        held, unfetched = sent_again(self._link.unacknowledged_results(), self._state.ended, is_adoption=is_adoption)
         holding = Holding(self._state.identities()) if is_adoption else None
         self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding, unfetched)
         if self._state.ended is not None:
@@ -256,7 +256,7 @@ class Loop:
             self._is_leaving = False  # not before its reply: tasks of the new interchange may be on their way
         elif self._is_leaving:
             self._link.send(msg.Leaving("it has finished"), (), now)
-        self._window = -1  # the new interchange does not know it
+        self._windows = -1, 0  # the new interchange does not know it
 
     def _read_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
         rank = WorkerRank(worker.rank)
@@ -268,15 +268,15 @@ class Loop:
             if not self._workers.has(worker):
                 return
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
-        records = self._reports.on_records(worker, records)
-        records = self._items.left.on_records(records)
+        records = self._items.left.on_records(self._reports.on_records(worker, records))
         if records and records[0].type == ResultKind.READY:
             records = records[1:]
             self._state.on_worker_ready(rank)
+        records = self._state.models.on_records(rank, records)
         if records:
             max_bytes = self._settings.largest_result
             self._state.on_results(rank, [decode_result(record, max_bytes) for record in records], now, time.time())
-            if self._state.is_idle(rank):
+            if self._state.workers.is_idle(rank):
                 worker.clear_tail()
         if exitcode is not None:
             self._on_worker_exit(worker, exitcode)
@@ -315,6 +315,7 @@ class Loop:
                 self._leave(action.reason)
             else:
                 worker = touched[action.rank] = self._workers[action.rank]
+                worker.has_worked |= isinstance(action, actions.LoadModel)  # the model may have to be torn down
                 worker.write(encode_action(action))
         for worker in touched.values():
             self._workers.flush(worker)
@@ -336,14 +337,18 @@ class Loop:
 
     def _send_results(self, now: Seconds) -> None:
         is_full = self._link.is_full or self._bulk.results.is_full
-        results, window = self._state.take_results(), 0 if is_full else self._state.window
-        if not results and window == self._window:
+        for prepared in self._state.models.take_replies():
+            self._link.send(prepared, (), now)
+        results, windows = self._state.take_results(), (0, 0) if is_full else (self._state.window, self._state.calls)
+        if not results and windows == self._windows:
             return
-        self._window = window
-        parcels = [self._items.attach(self._bulk.results.offer(parcel, now), now) for parcel in results]
+        self._windows = windows
+        offer, attach = self._bulk.results.offer, self._items.attach
+        is_piece = ResultKind.PARTIAL.__eq__  # whose large parts do not travel apart
+        parcels = [each if is_piece(each[0].kind) else attach(offer(each, now), now) for each in results]
         for batch in in_batches(parcels):
             heads, attached = detach_frames(batch)
-            self._link.send(msg.Done(window, heads), attached, now)
+            self._link.send(msg.Done(windows[0], heads, windows[1]), attached, now)
         if self._state.ended is not None:
             self._state.ended.on_sent(self._link.sent, parcels)
             self._state.ended.on_delivered(self._link.delivered)

@@ -9,9 +9,8 @@ from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cnflow.manager.incomplete_tasks import Lost
+    from cnflow.manager.workers.worker import Worker
     from cnflow.wire.failure_bodies import WorkerLostBody
     from cnflow.wire.messages import ResultParcel, Task
 
@@ -56,11 +55,12 @@ def cut_off_result(task: Task, where: str) -> ResultParcel:
     return _result(task, ResultKind.CUT_OFF, where.encode())
 
 
-def cut_off_results(tasks: Sequence[Task], where: str) -> list[ResultParcel]:
-    """Results of all tasks of one worker that was ended: the first one was running, the others were not started."""
+def cut_off_results(worker: Worker, where: str) -> list[ResultParcel]:
+    """Results of all tasks of a worker that was ended: those that it ran, and those that were not started."""
+    tasks, running = [task for task, _ in worker.tasks], len(worker.running_tasks())
     return [
-        *(cut_off_result(task, where) for task in tasks[:1]),
-        *(return_result(task, where) for task in tasks[1:]),
+        *(cut_off_result(task, where) for task in tasks[:running]),
+        *(return_result(task, where) for task in tasks[running:]),
     ]
 
 

@@ -63,6 +63,12 @@ class Prefetch:
             return 1
         return 1 + self._fitting(_PIPE_BACKLOG, _MAX_IN_PIPE)
 
+    def batches(self) -> int:
+        """Number of batches of calls that it holds for each worker, the running one included."""
+        if self._left is not None:
+            return 0
+        return 1 if self._fixed == 0 else 2
+
     def _fitting(self, backlog: float, most: int) -> int:
         if self._mean is None or self._mean > backlog:
             return 0

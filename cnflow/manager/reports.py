@@ -69,7 +69,7 @@ class Reports:
         """Take the reports out of *records*, and return the others."""
         rank = WorkerRank(worker.rank)
         rest = self._events.on_records(rank, records, self._state)
-        return self._samples.on_records(rank, worker.pid, rest, lambda: self._state.attempts_of(rank))
+        return self._samples.on_records(rank, worker.pid, rest, lambda: self._state.workers.attempts_of(rank))
 
     def on_work(self) -> None:
         """Look for tasks that have begun, with the next message."""
@@ -79,7 +79,7 @@ class Reports:
         """Note that *worker* has ended, before its tasks are settled."""
         rank = WorkerRank(worker.rank)
         self._events.on_exit(rank, exitcode, cause)
-        task = self._state.running_tasks().get(rank)
+        task = self._state.workers.running_tasks().get(rank)
         self._samples.on_exit(rank, None if task is None else Running(worker.pid, *task))
 
     def take(self, now: Seconds, *, is_full: bool) -> Iterator[Union[Events, Samples]]:
@@ -88,10 +88,10 @@ class Reports:
         self._events.on_waits(self._waits.take_notes())
         if self._events.is_due(now):
             self._events.on_waits(self._waits.progress())
-            self._events.on_running(self._state, now)
+            self._events.on_running(self._state.workers, now)
         if is_full:
             return
-        is_last = self._samples.is_on and not self._state.is_busy
+        is_last = self._samples.is_on and not self._state.workers.is_busy
         samples = self._samples.take(now, self._running, is_last=is_last)
         for message in (self._events.take(now), samples):
             if message is not None:
@@ -99,5 +99,5 @@ class Reports:
 
     def _running(self) -> dict[int, Running]:
         pids = {worker.rank: worker.pid for worker in self._workers}
-        tasks = self._state.running_tasks().items()
+        tasks = self._state.workers.running_tasks().items()
         return {rank: Running(pids[rank], *task) for rank, task in tasks if rank in pids}

@@ -31,7 +31,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
-from cnflow.ids import WorkerRank
 from cnflow.manager import own_results
 from cnflow.manager.actions import (
     Action,
@@ -44,12 +43,15 @@ from cnflow.manager.actions import (
     StopTask,
 )
 from cnflow.manager.awaited_parts import AwaitedParts
+from cnflow.manager.batching.dispatch import BatchDispatch
+from cnflow.manager.batching.models import PreparedModels
 from cnflow.manager.blob_cache import BlobCache
 from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.manager.incomplete_tasks import IncompleteTasks
-from cnflow.manager.node.accelerators import AcceleratorPool
+from cnflow.manager.reservations import Reservations, number_for
 from cnflow.manager.workers.exit import Exit
 from cnflow.manager.workers.start_attempts import StartAttempts
+from cnflow.manager.workers.table import Workers
 from cnflow.manager.workers.task_deadlines import TaskDeadlines
 from cnflow.manager.workers.worker import Worker
 from cnflow.wire.pipe import ResultKind
@@ -58,12 +60,12 @@ from cnflow.wire.sent_functions import kept
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cnflow.ids import FunctionId, TaskId
+    from cnflow.ids import FunctionId, TaskId, WorkerRank
     from cnflow.manager.prefetch import Prefetch
     from cnflow.units import Seconds
     from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import HeldTask
-    from cnflow.wire.messages import ResultParcel, Task, TaskParcel
+    from cnflow.wire.messages import ResultParcel, TaskParcel
 
 _LEAST_WAITING = 2
 """Tasks that wait for large arguments and do not count as held: tasks behind them run. As many as workers, if more."""
@@ -97,16 +99,12 @@ class Manager:
         self._where = where
         self._functions: dict[FunctionId, Function] = {}
         self._queue: deque[TaskParcel] = deque()
-        self._workers: dict[WorkerRank, Worker] = {}
-        self._accelerators = AcceleratorPool(slots, accelerators)
-        self._node_has_accelerators = accelerators > 0
-        self._reserved: dict[WorkerRank, TaskParcel] = {}
-        """Tasks of workers that are restarted to see other accelerators, by rank."""
-
+        self.workers = self._workers = Workers()
+        self._reserved = Reservations(slots, accelerators)
         self._deadlines = TaskDeadlines()
-        self.ended: Optional[EndedTasks] = None
-        """Tasks that have ended, for another driver; None keeps none."""
-
+        self.models = PreparedModels(python, where, self._workers)
+        self._batches = BatchDispatch(self._workers, self._reserved, self._deadlines, self.models, prefetch)
+        self.ended: Optional[EndedTasks] = None  # for another driver; None keeps none
         self._start_attempts = StartAttempts()
         self._results: list[ResultParcel] = []
         self._is_draining = self._is_ending = False
@@ -114,20 +112,26 @@ class Manager:
     @property
     def next_deadline(self) -> Seconds:
         """Time to call `on_tick`; infinite while no running task has a limit and every worker has a process."""
-        return min(self._start_attempts.next_at, self._deadlines.next_at)
+        return min(self._start_attempts.next_at, self._deadlines.next_at, self._batches.next_deadline)
 
     @property
     def window(self) -> int:
         """Number of tasks that this manager asks for in all; 0 before a worker is ready."""
-        ready = sum(worker.is_ready for worker in self._workers.values())
+        ready = self._workers.ready
         waiting = min(len(self._incomplete), max(_LEAST_WAITING, ready)) if ready else 0
         return ready + self._prefetch.tasks_ahead(ready) + waiting
+
+    @property
+    def calls(self) -> int:
+        """Number of calls of models that it asks for, besides other tasks; 0 while none come."""
+        return self._batches.calls
 
     def take_results(self) -> list[ResultParcel]:
         """Remove and return the results that came since the last call."""
         results, self._results = self._results, []
         if results and self._incomplete.has_parts:
-            self._incomplete.release([(result.id, result.attempt) for result, _ in results])
+            ends = [result for result, _ in results if result.kind != ResultKind.PARTIAL]
+            self._incomplete.release([(result.id, result.attempt) for result in ends])
         return results
 
     def held(self) -> dict[TaskId, int]:
@@ -142,56 +146,23 @@ class Manager:
     def _parcels(self) -> list[TaskParcel]:
         return [
             *self._incomplete.parcels(),
-            *(task for worker in self._workers.values() for task in worker.tasks),
-            *self._reserved.values(),
+            *self._workers.parcels(),
+            *self._reserved.parcels(),
+            *self._batches.batcher.parcels(),
             *self._queue,  # last: it may hold the next attempt of a task that a worker stops
         ]
 
     def stopping(self) -> dict[TaskId, int]:
         """Ids and attempts of the tasks that workers are to stop."""
-        return {
-            task.id: task.attempt
-            for worker in self._workers.values()
-            for task, _ in worker.tasks
-            if worker.is_cancelled(task)
-        }
-
-    def worker_of(self, task: TaskId, now: Seconds) -> tuple[WorkerRank, float]:
-        """Rank of the worker that runs *task*, and its run time in seconds; ``(-1, 0.0)`` if none does."""
-        for rank, worker in self._workers.items():
-            if worker.tasks and worker.tasks[0][0].id == task:
-                return rank, now - worker.task_started_at
-        return WorkerRank(-1), 0.0
-
-    def is_idle(self, rank: WorkerRank) -> bool:
-        """True if this worker has no task."""
-        return not self._workers[rank].tasks
+        return self._workers.stopping()
 
     def running(self, rank: WorkerRank) -> Optional[tuple[TaskId, str]]:
         """Id and app of the task that this worker runs; None if it has none."""
         return self._workers[rank].running(self._functions)
 
-    @property
-    def is_busy(self) -> bool:
-        """True while a worker has a task."""
-        return any(worker.tasks for worker in self._workers.values())
-
-    def attempts_of(self, rank: WorkerRank) -> dict[TaskId, int]:
-        """Number of the attempt of each task that this worker holds."""
-        return {task.id: task.attempt for task, _ in self._workers[rank].tasks}
-
-    def running_tasks(self) -> dict[WorkerRank, tuple[TaskId, int]]:
-        """Id and attempt of the task that each worker runs."""
-        firsts = {rank: worker.tasks[0][0] for rank, worker in self._workers.items() if worker.tasks}
-        return {rank: (task.id, task.attempt) for rank, task in firsts.items()}
-
-    def task_began(self, rank: WorkerRank) -> Seconds:
-        """Time at which the task began that this worker runs."""
-        return self._workers[rank].task_started_at
-
     def visible_accelerators(self, rank: WorkerRank) -> Sequence[int]:
         """Numbers of the accelerators that this worker sees; empty where the node has none."""
-        return self._accelerators.visible(rank)
+        return self._reserved.visible(rank)
 
     def on_start(self) -> list[Action]:
         """Start all workers."""
@@ -204,15 +175,15 @@ class Manager:
     def on_ending(self) -> None:
         """Return the tasks that were not started, and from now on those that are still on their way here."""
         self._is_draining = self._is_ending = True
-        waiting = [*(task for task, _ in (*self._queue, *self._reserved.values())), *self._incomplete.clear()]
+        queued = [*(task for task, _ in self._queue), *self._reserved.clear(), *self._batches.batcher.clear()]
+        waiting = [*queued, *self._incomplete.clear()]
         self._results += [own_results.return_result(task, self._where) for task in waiting]
         self._queue.clear()
-        self._reserved.clear()
 
     def on_cut(self) -> None:
         """Return the tasks of all workers, whose processes the caller has ended."""
         for worker in self._workers.values():
-            self._results += own_results.cut_off_results([task for task, _ in worker.tasks], self._where)
+            self._results += own_results.cut_off_results(worker, self._where)
             worker.tasks.clear()
         self._deadlines.clear()  # a walltime may pass in this very turn, after the tasks are gone
 
@@ -226,7 +197,7 @@ class Manager:
         """True once `on_drain` was called and every result was taken."""
         if not self._is_draining:
             return False  # asked in each turn of the loop
-        waiting = self._queue or self._reserved or len(self._incomplete)
+        waiting = self._queue or self._reserved or self._batches.batcher or len(self._incomplete)
         return not (waiting or self._results or any(worker.tasks for worker in self._workers.values()))
 
     def on_work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
@@ -249,7 +220,8 @@ class Manager:
 
     def on_blobs(self) -> None:
         """Queue the tasks whose last argument has arrived, before those that came after them; fail the hopeless."""
-        self._queue.extendleft(reversed(self._incomplete.take_complete()))
+        for parcel in reversed(self._incomplete.take_complete()):
+            self._enqueue(parcel, is_first=True)
         self._results += [own_results.lost_result(lost, self._where) for lost in self._incomplete.take_lost()]
 
     def on_worker_ready(self, rank: WorkerRank) -> None:
@@ -265,6 +237,14 @@ class Manager:
         A result out of this order comes from a process that a task forked, and is dropped.
         """
         worker = self._workers[rank]
+        if worker.batch is not None:
+            ended, forwarded, again = self._batches.on_results(rank, results, now, unix_time)
+            if self.ended is not None:
+                self.ended.add(*ended)
+            self._results += forwarded
+            self._start_attempts.died_idle = 0
+            self._run_again(again)
+            return
         tasks = worker.tasks
         for parcel in results:
             if not tasks or tasks[0][0].id != parcel[0].id:
@@ -281,16 +261,25 @@ class Manager:
         self._start_attempts.died_idle = 0
         self._deadlines.on_first_task(rank, worker, now)
 
+    def _run_again(self, calls: list[TaskParcel]) -> None:
+        if self._is_ending:
+            self._results += [own_results.return_result(task, self._where) for task, _ in calls]
+        else:
+            self._batches.batcher.split(calls)
+
     def on_cancel(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Stop *attempts* of tasks. One that is not here has ended, and its result was sent."""
         dropped = [task for task, _ in self._queue if attempts.get(task.id) == task.attempt]
         if dropped:
             self._queue = deque(parcel for parcel in self._queue if attempts.get(parcel[0].id) != parcel[0].attempt)
-        restarting = [rank for rank, (task, _) in self._reserved.items() if attempts.get(task.id) == task.attempt]
-        dropped += [*(self._reserved.pop(rank)[0] for rank in restarting), *self._incomplete.remove(attempts)]
+        for waiting in (self._reserved, self._batches.batcher, self._incomplete):
+            dropped += waiting.remove(attempts)
         self._results += [own_results.cancel_result(task) for task in dropped]
         actions: list[Action] = []
         for rank, worker in self._workers.items():
+            if worker.batch is not None:
+                actions += self._batches.cancel(rank, attempts, now)
+                continue
             first = worker.tasks_sent - len(worker.tasks)
             for number, (task, _) in enumerate(worker.tasks, first):
                 if attempts.get(task.id) == task.attempt and not worker.is_cancelled(task):
@@ -330,47 +319,51 @@ class Manager:
         exit_ = Exit(f"{self._where}, worker {rank}", exitcode, stderr_tail, cause, self._is_ending)
         results, again = exit_.settle(worker, lambda function: self._functions[function].name)
         self._results += results
-        self._queue.extendleft(reversed(again))
+        if worker.batch is not None:
+            self._run_again(again)
+        else:
+            self._queue.extendleft(reversed(again))
         if self._is_ending:
             self._workers[rank] = Worker()
             return []
-        if not (worker.tasks_sent or worker.is_restarted) and self._start_attempts.on_died(is_ready=worker.is_ready):
+        if worker.loading:
+            self.models.on_died(rank, exit_)
+        elif not (worker.tasks_sent or worker.is_restarted) and self._start_attempts.on_died(is_ready=worker.is_ready):
             return [Quit(f"workers die as they start, exit code {exitcode}: {stderr_tail.strip() or 'no output'}")]
         return [self._start(rank)]
 
     def dispatch(self, now: Seconds) -> list[Action]:
         """Hand out queued tasks: one to each idle worker first; then, while tasks are short, more to each."""
         actions: list[Action] = []
-        for rank in [rank for rank in self._reserved if self._workers[rank].is_ready] if self._reserved else ():
-            self._send(rank, self._workers[rank], self._reserved.pop(rank), actions, now)
-        for depth in (1, self._prefetch.pipe_depth()):
+        for rank, parcels in self._reserved.take_ready(self._workers) if self._reserved else ():
+            self._send_reserved(rank, parcels, actions, now)
+        if self._batches.is_active:
+            self._batches.load_models(self._functions, actions)
+            self._batches.send_batches(self._queue, self._functions, actions, now, is_last=self._is_draining)
+        # No task in advance while calls of models wait: their batch needs an idle worker.
+        for depth in (1, 1 if self._batches.batcher else self._prefetch.pipe_depth()):
             for rank, worker in self._workers.items():
+                if worker.batch is not None:
+                    continue
                 while self._queue and worker.is_ready and len(worker.tasks) < depth and worker.overdue_task is None:
-                    task = self._queue[0][0]
-                    if self._node_has_accelerators and not self._prepare_accelerators(rank, worker, task, actions):
+                    if self._reserved.has_accelerators and not self._prepare_accelerators(rank, actions):
                         break
                     self._send(rank, worker, self._queue.popleft(), actions, now)
         return actions
 
-    def _prepare_accelerators(self, rank: WorkerRank, worker: Worker, task: Task, actions: list[Action]) -> bool:
-        """Return whether the worker sees the accelerators for *task*; if not, and it is idle, reserve and restart it.
-
-        A restart, since a library that has listed its devices does not list them again in the same process.
-        """
-        needs = task.needs
-        if needs is None and self._accelerators.is_default:
-            return True
-        busy = {other for other, its in self._workers.items() if its.tasks or other in self._reserved}
-        number = 1 if needs is None or needs.accelerators < 0 else needs.accelerators
-        chosen = self._accelerators.choose(rank, number, busy)
-        if chosen == self._accelerators.visible(rank):
-            return True
-        if chosen is not None and not worker.tasks:
-            self._accelerators.set_visible(rank, chosen)
-            self._reserved[rank] = self._queue.popleft()
-            worker.is_ready, worker.is_restarted = False, True
+    def _prepare_accelerators(self, rank: WorkerRank, actions: list[Action]) -> bool:
+        """Return whether the worker sees those for the first task; if not, and it is idle, reserve and restart it."""
+        sees = self._reserved.prepare(rank, self._workers, number_for(self._queue[0][0]))
+        if sees is False:
+            self._reserved.reserve(rank, [self._queue.popleft()])
             actions.append(RestartWorker(rank))
-        return False
+        return bool(sees)
+
+    def _send_reserved(self, rank: WorkerRank, parcels: list[TaskParcel], actions: list[Action], now: Seconds) -> None:
+        if self._functions[parcels[0][0].function].batching is not None:
+            self._batches.send(rank, parcels, self._functions, actions, now)
+        else:
+            self._send(rank, self._workers[rank], parcels[0], actions, now)
 
     def _start(self, rank: WorkerRank) -> StartWorker:
         self._workers[rank] = Worker()
@@ -385,9 +378,16 @@ class Manager:
         if python in {"", self._python}:
             self._prefetch.on_taken()
             if (whole := self._incomplete.hold(parcel) if task.blobs or task.items else parcel) is not None:
-                self._queue.append(whole)
+                self._enqueue(whole)
             return
         self._results.append(own_results.refusal_result(task, python, self._python, self._where))
+
+    def _enqueue(self, parcel: TaskParcel, *, is_first: bool = False) -> None:
+        function = self._functions[parcel[0].function]
+        if function.batching is not None:
+            self._batches.batcher.add(parcel, function)
+        else:
+            (self._queue.appendleft if is_first else self._queue.append)(parcel)
 
     def _send(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnflow.ids import ManagerId
     from cnflow.manager.items.waiting import Wait
     from cnflow.manager.state import Manager
+    from cnflow.manager.workers.table import Workers
     from cnflow.wire.pipe import Record
 
 PERIOD = Seconds(1.0)
@@ -98,15 +99,15 @@ class WorkerEvents:
         """Look for tasks that have begun, with the next message."""
         self._may_have_begun = self.is_complete
 
-    def on_running(self, state: Manager, now: Seconds) -> None:
+    def on_running(self, workers: Workers, now: Seconds) -> None:
         """Note the tasks that run now and were not noted, once a PERIOD."""
         if not self._may_have_begun or now < self._looked_at + PERIOD:
             return
         self._looked_at, self._may_have_begun = now, False
-        for worker, (task, attempt) in state.running_tasks().items():
+        for worker, (task, attempt) in workers.running_tasks().items():
             if (task, attempt) not in {self._running.get(worker), self._staging.get(worker)}:
                 self._running[worker] = task, attempt
-                begun = time.time() - (now - state.task_began(worker))
+                begun = time.time() - (now - workers.task_began(worker))
                 self._note(WorkerNote(begun, worker, "running", task, attempt))
 
     def on_waits(self, waits: Iterable[Wait]) -> None:

@@ -135,7 +135,6 @@ class Task(msgspec.Struct, array_like=True, gc=False):
 
     rows: Natural = 0
     """`cnflow.model.batching.BatchPart`, as the next two; of no use where the function has no `Function.batching`."""
-
     apart: str = ""
     is_bulk: bool = False
 
@@ -249,10 +248,11 @@ class Register(Message):
 
 
 class Done(Message):
-    """Results, and the manager's window: the number of tasks that the interchange keeps it filled up to."""
+    """Results, and the manager's windows: the numbers of tasks, and of calls of models, that it wants to hold."""
 
     window: int
     results: list[Result]
+    calls: Natural = 0  # besides tasks; 0 while none come, and the first ones count as tasks
 
 
 class Heartbeat(Message):

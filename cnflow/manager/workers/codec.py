@@ -5,26 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Union
 
 from cnflow.ids import TaskId
-from cnflow.manager.actions import SendFunction, SendTask
+from cnflow.manager.actions import LoadModel, SendBatch, SendFunction, SendTask
 from cnflow.wire import messages as msg
+from cnflow.wire.batch_records import pack_batch, pack_load
 from cnflow.wire.failure_bodies import enforce_size_limit
 from cnflow.wire.pipe import Part, Record, ToWorker, pack
 
 if TYPE_CHECKING:
-    from cnflow.wire.messages import ResultParcel
+    from cnflow.wire.messages import ResultParcel, TaskParcel
 
 
-def encode_action(action: Union[SendFunction, SendTask]) -> list[Part]:
+def encode_action(action: Union[SendFunction, SendTask, SendBatch, LoadModel]) -> list[Part]:
     """Return the records to write to the worker, as buffers in order."""
     if isinstance(action, SendTask):
-        task, frames = action.task
-        parts = [getattr(frame, "buffer", frame) for frame in msg.payload_parts(task, frames)]
-        return pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts])
+        task = action.task[0]
+        return pack(ToWorker.TASK, task.id, task.walltime, [task.function, *_parts(action.task)])
+    if isinstance(action, SendBatch):
+        first = action.tasks[0][0]
+        calls = [(int(parcel[0].id), _parts(parcel)) for parcel in action.tasks]
+        return pack_batch(first.function, first.walltime, calls)
+    if isinstance(action, LoadModel):
+        return pack_load(action.function)
     records = pack(ToWorker.FORGET, 0, 0.0, []) if action.forgets else []
     for function in action.functions:
         name = f"{function.kind} {function.name}".encode()
         records += pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body, b"".join(function.modules)])
     return records
+
+
+def _parts(parcel: TaskParcel) -> list[Part]:
+    return [getattr(frame, "buffer", frame) for frame in msg.payload_parts(*parcel)]
 
 
 def decode_result(record: Record, max_bytes: int) -> ResultParcel:

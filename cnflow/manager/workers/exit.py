@@ -33,6 +33,8 @@ class Exit(NamedTuple):
             worker: whose process ended.
             name_of: returns the name of a function, by its id.
         """
+        if worker.batch is not None and worker.batch.size > 1:
+            return self._settle_batch(worker)
         results: list[ResultParcel] = []
         again: list[TaskParcel] = []
         for place, parcel in enumerate(worker.tasks):
@@ -48,6 +50,19 @@ class Exit(NamedTuple):
             elif place == 0 and worker.overdue_task is None:
                 loss = WorkerLostBody(self.where, self.exitcode, self.stderr_tail, self.cause)
                 results.append(own_results.loss_result(task, loss))
+            else:
+                again.append(parcel)
+        return results, again
+
+    def _settle_batch(self, worker: Worker) -> tuple[list[ResultParcel], list[TaskParcel]]:
+        """Any call of the batch may have ended the worker, or been too long: they run again, in smaller batches."""
+        results: list[ResultParcel] = []
+        again: list[TaskParcel] = []
+        for parcel in worker.tasks:
+            if worker.is_cancelled(parcel[0]):
+                results.append(own_results.cancel_result(parcel[0]))
+            elif self.manager_ends:
+                results.append(own_results.cut_off_result(parcel[0], self.where))
             else:
                 again.append(parcel)
         return results, again

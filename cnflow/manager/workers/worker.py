@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnflow.ids import FunctionId, TaskId
+    from cnflow.manager.batching.running import RunningBatch
+    from cnflow.wire.batch_records import LoadedRecord
     from cnflow.wire.function_messages import Function
     from cnflow.wire.messages import Task, TaskParcel
 
@@ -20,10 +22,13 @@ class Worker:
     """One process of a worker; its successor has a new `Worker`."""
 
     __slots__ = (
+        "batch",
         "cancelled",
         "functions",
         "is_ready",
         "is_restarted",
+        "loaded",
+        "loading",
         "overdue_task",
         "task_started_at",
         "tasks",
@@ -39,10 +44,17 @@ class Worker:
         self.task_started_at = Seconds(0.0)
         self.cancelled: set[tuple[TaskId, int]] = set()  # ids and attempts of its tasks that it was ordered to stop
         self.overdue_task: Optional[Task] = None  # task that did not stop, and for which it was killed
+        self.batch: Optional[RunningBatch] = None  # of which all of its tasks are
+        self.loading: list[FunctionId] = []  # models that it was ordered to load; it gets no task before
+        self.loaded: dict[FunctionId, LoadedRecord] = {}  # its replies
 
     def running(self, functions: Mapping[FunctionId, Function]) -> Optional[tuple[TaskId, str]]:
         """Id and app of the task that it runs; None if it has none."""
         return (self.tasks[0][0].id, functions[self.tasks[0][0].function].name) if self.tasks else None
+
+    def running_tasks(self) -> list[Task]:
+        """Tasks that it runs: one, or all of a batch that have no result."""
+        return [task for task, _ in (self.tasks if self.batch is not None else list(self.tasks)[:1])]
 
     def is_cancelled(self, task: Task) -> bool:
         """True if the worker was ordered to stop this attempt of the task."""

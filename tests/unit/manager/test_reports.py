@@ -14,7 +14,7 @@ from cnflow.wire.manager_messages import Events
 @pytest.fixture
 def reports():
     settings = SimpleNamespace(block="0", sends_events=True, sample_interval=None)
-    state = SimpleNamespace(running_tasks=dict, is_busy=False)
+    state = SimpleNamespace(workers=SimpleNamespace(running_tasks=dict, is_busy=False))
     waits = SimpleNamespace(take_notes=list, progress=list)
     return Reports(ManagerId(b"m"), "n1", settings, state, [], waits)
 

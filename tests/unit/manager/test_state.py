@@ -59,10 +59,10 @@ def test_the_worker_and_the_run_time_of_a_running_task_are_reported():
     state = with_ready_workers(manager(slots=1, prefetch=1), 0)
     state.on_work([FUNCTION], tasks(0, 1))
     state.dispatch(5)
-    assert [state.worker_of(number, 7) for number in (0, 1, 2)] == [(0, 2), (-1, 0.0), (-1, 0.0)]
+    assert [state.workers.worker_of(number, 7) for number in (0, 1, 2)] == [(0, 2), (-1, 0.0), (-1, 0.0)]
     state.on_results(0, [value_result(0)], 8)
     state.dispatch(8)
-    assert [state.worker_of(number, 9) for number in (0, 1)] == [(-1, 0.0), (0, 1)]
+    assert [state.workers.worker_of(number, 9) for number in (0, 1)] == [(-1, 0.0), (0, 1)]
 
 
 def test_a_function_is_sent_once_to_each_worker():
