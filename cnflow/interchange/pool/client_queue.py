@@ -2,7 +2,8 @@
 
 ::
 
-    add ──> kind (no needs): in order of submission ─────────┐
+    add ──> calls that go first ─────────────────────────────┐
+            kind (no needs): in order of submission ─────────┤
             kind (2 cores):  by priority, then by their ids ─┼── first: the kind whose head sorts first, of those that
             kind (1 GPU):    the same                       ─┘          have room in the scheduler ──> take
 
@@ -16,6 +17,8 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
+from cnflow.interchange.scheduler.plain_queue import is_express
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 Kind = tuple[float, int, int]
 """Cores, memory and accelerators, as in `cnflow.wire.manager_messages.Needs`; the empty tuple is for other kinds."""
+
+EXPRESS: Kind = (-3.0, -3, -3)
+"""Stands for calls of models without needs that are not bulk: they go before the client's other tasks."""
 
 OTHERS: Kind = (-2.0, -2, -2)
 """Kind of the tasks of a client that has too many kinds."""
@@ -40,7 +46,8 @@ def kind_of(task: Task) -> Optional[Kind]:
 class _PlainLine:
     """Tasks without needs, in order of submission."""
 
-    def __init__(self) -> None:
+    def __init__(self, priority: float = math.inf) -> None:
+        self._priority = priority
         self._parcels: OrderedDict[TaskId, TaskParcel] = OrderedDict()
 
     def __len__(self) -> int:
@@ -59,7 +66,7 @@ class _PlainLine:
         return self._parcels.get(task)
 
     def key(self) -> tuple[float, int]:
-        return math.inf, next(iter(self._parcels))
+        return self._priority, next(iter(self._parcels))
 
     def take(self, count: int) -> list[TaskParcel]:
         pop, parcels = self._parcels.popitem, self._parcels
@@ -82,7 +89,8 @@ class _SortedLine:
     def add(self, parcel: TaskParcel) -> None:
         task = parcel[0]
         assert task.needs is not None
-        heapq.heappush(self._heap, (task.needs.priority, task.id, task.attempt))
+        first = task.needs.priority == math.inf and is_express(task)
+        heapq.heappush(self._heap, (-math.inf if first else task.needs.priority, task.id, task.attempt))
         self._parcels[task.id] = parcel
 
     def remove(self, task: TaskId) -> Optional[TaskParcel]:
@@ -109,13 +117,24 @@ class _SortedLine:
         return parcel is not None and parcel[0].attempt == attempt
 
 
+def _new_line(kind: Optional[Kind]) -> Union[_PlainLine, _SortedLine]:
+    if kind is None:
+        return _PlainLine()
+    return _PlainLine(-math.inf) if kind == EXPRESS else _SortedLine()
+
+
 class ClientQueue:
-    """The queue; the module has a picture."""
+    """The queue; the module has a picture.
+
+    Attributes:
+        has_express: there was a call that goes first.
+    """
 
     def __init__(self) -> None:
+        self.has_express = False
         self._lines: dict[Optional[Kind], Union[_PlainLine, _SortedLine]] = {}
         self._kinds: dict[TaskId, Kind] = {}
-        """Line of each task with needs."""
+        """Line of each task with needs, and of each call that goes first."""
 
         self._length = 0
 
@@ -133,9 +152,12 @@ class ClientQueue:
         if kind is not None:
             kind = kind if kind in self._lines or len(self._lines) < _MOST_KINDS else OTHERS
             self._kinds[task.id] = kind
+        elif is_express(task):
+            self.has_express = True
+            kind = self._kinds[task.id] = EXPRESS
         line = self._lines.get(kind)
         if line is None:
-            line = self._lines[kind] = _PlainLine() if kind is None else _SortedLine()
+            line = self._lines[kind] = _new_line(kind)
         line.add(parcel)
         self._length += 1
         return replaced

@@ -49,6 +49,16 @@ class StandingInterchange(Interchange):
         free = sum(self._slots.idle.values()) + sum(self._slots.prefetch.values())
         return max(0, free - len(self._queue) - len(self.data))
 
+    @property
+    def express_room(self) -> int:
+        """Calls that go first which managers would take now, beyond those that wait here."""
+        free = sum(sum(each.values()) for each in (self._slots.idle, self._slots.prefetch, self._slots.express))
+        return max(0, free - len(self._scheduler.express))
+
+    def allow_express(self) -> None:
+        """Let managers have calls that go first beyond their windows."""
+        self._scheduler.allow_express()
+
     def on_registered(
         self,
         manager: ManagerId,

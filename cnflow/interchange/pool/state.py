@@ -35,7 +35,7 @@ from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
 from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults, ReportNoWorkers
 from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_sound
-from cnflow.interchange.pool.client_queue import kind_of
+from cnflow.interchange.pool.client_queue import EXPRESS, kind_of
 from cnflow.interchange.pool.fair_share import FairShare
 from cnflow.interchange.pool.models import ClientModels
 from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport, WorkerNote
@@ -147,6 +147,8 @@ class PoolInterchange:
             self._unfinished[kind_of(parcel[0])] += 1
             if (replaced := record.queue.add(parcel)) is not None:
                 self._on_ended(kind_of(replaced[0]))
+        if record.queue.has_express:
+            self.scheduler.allow_express()
         self.submitted += len(tasks)
 
     def on_cancelled(self, client: ClientId, attempts: Mapping[TaskId, int], now: Seconds) -> list[PoolAction]:
@@ -186,18 +188,20 @@ class PoolInterchange:
     def _take_turns(self) -> list[TaskParcel]:
         """Take tasks out of the queues, in order of turns, as far as there is room for them."""
         share = FairShare((each for each in self.clients.values() if len(each.queue) and not each.is_full), self._turn)
-        room = self.scheduler.room
+        room, express_room = self.scheduler.room, self.scheduler.express_room
         parcels: list[TaskParcel] = []
         while (client := share.next()) is not None:
             is_by_resources = self.scheduler.is_by_resources
-            chosen = client.queue.first(lambda kind: self._room(client, kind, room, is_by_resources) > 0)  # noqa: B023 - called at once
+            rooms = {None: room, EXPRESS: express_room}
+            chosen = client.queue.first(lambda kind: _room(client, kind, rooms, is_by_resources) > 0)  # noqa: B023 - called at once
             if chosen is None:
                 share.on_out(client)
                 continue
             (kind,) = chosen
-            count = share.most(self._room(client, kind, room, is_by_resources)) if kind is None else 1
+            count = share.most(_room(client, kind, rooms, is_by_resources)) if kind in rooms else 1
             taken = client.queue.take(kind, count)
-            if kind is None:
+            if kind in rooms:
+                express_room -= len(taken)
                 room -= len(taken)
             share.on_given(client, sum(self._schedule(client, parcel, kind) for parcel in taken))
             parcels += taken
@@ -205,11 +209,6 @@ class PoolInterchange:
                 share.on_out(client)
         self._turn = share.turn
         return parcels
-
-    def _room(self, client: Client, kind: Optional[Kind], room: int, is_by_resources: bool) -> int:  # noqa: FBT001 - private
-        if kind is not None:
-            return _WINDOW - client.inside[kind]
-        return _WINDOW_OF_PLAIN - client.inside[None] if is_by_resources else room
 
     def _schedule(self, client: Client, parcel: TaskParcel, line: Optional[Kind]) -> float:
         """Give a task the next id; return what it takes of the client's share."""
@@ -362,6 +361,13 @@ class PoolInterchange:
     def number_of(self, client: ClientId, task: TaskId) -> TaskId:
         """Id that managers know a task of *client* by; `NO_TASK` if none has it."""
         return self.clients[client].scheduled.get(task, NO_TASK)
+
+
+def _room(client: Client, kind: Optional[Kind], rooms: Mapping[Optional[Kind], int], is_by_resources: bool) -> int:  # noqa: FBT001 - private
+    """Tasks of *kind* that *client* may have in this turn; *rooms* are those of tasks without needs."""
+    if kind not in rooms:
+        return _WINDOW - client.inside[kind]
+    return _WINDOW_OF_PLAIN - client.inside[kind] if is_by_resources else rooms[kind]
 
 
 def _check_modules(functions: Sequence[Function], known: set[FunctionId]) -> None:

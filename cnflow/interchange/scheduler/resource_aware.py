@@ -20,15 +20,18 @@ with needs prefers that manager, and waits for none.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Optional
 
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter
 from cnflow.interchange.scheduler.free_nodes import FreeNodes
 from cnflow.interchange.scheduler.item_places import ItemPlaces, largest
 from cnflow.interchange.scheduler.node_kinds import NodeKinds
+from cnflow.interchange.scheduler.plain_queue import is_express
 from cnflow.interchange.scheduler.plain_rounds import PlainRounds
 from cnflow.interchange.scheduler.reservations import MAX_GROUPS, Reservations
 from cnflow.interchange.scheduler.task_groups import TaskGroups
+from cnflow.wire.manager_messages import Needs
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
@@ -56,7 +59,7 @@ class ResourceScheduler:
     Attributes:
         deadlines: lives of blocks and durations of functions.
         kinds: kinds of nodes that registered.
-        queue: plain tasks.
+        queue: plain tasks; `express` has those that go first.
         places: of items.
         data: plain tasks with items.
         has_others: some task so far had needs or items; False saves the bookkeeping of resources and items.
@@ -69,7 +72,8 @@ class ResourceScheduler:
         self.kinds = NodeKinds(sure_after)
         self.places = ItemPlaces()
         self._plain = PlainRounds(managers, slots, self.deadlines, self.places, self.on_changed)
-        self.queue, self.data = self._plain.queue, self._plain.data
+        self.queue, self.data, self.express = self._plain.queue, self._plain.data, self._plain.express
+        self.allow_express = self._plain.allow_express
         self._groups = TaskGroups(self.deadlines)
         self._free = FreeNodes()
         self._changed: set[ManagerId] = set()
@@ -86,7 +90,7 @@ class ResourceScheduler:
     @property
     def is_needed(self) -> bool:
         """True if tasks must be assigned one by one; if not, `fill_slots` does."""
-        return self.is_by_resources or bool(len(self.data))
+        return self.is_by_resources or bool(len(self.data)) or bool(len(self.express))
 
     @property
     def is_by_resources(self) -> bool:
@@ -105,9 +109,13 @@ class ResourceScheduler:
                 self.has_others = True
                 self.places.on_submitted(task.items, self._managers)
             if task.needs is not None:
+                if is_express(task) and task.needs.priority == math.inf:
+                    task.needs = Needs(task.needs.cores, task.needs.memory, task.needs.accelerators, -math.inf)
                 with_needs.append(parcel)
             elif task.items:
                 self.data.add(parcel)
+            elif is_express(task):
+                self._plain.add_express(parcel)
             else:
                 plain.append(parcel)
         self.queue.extend(plain)
@@ -134,31 +142,30 @@ class ResourceScheduler:
 
     def remove(self, attempts: Mapping[TaskId, int]) -> list[TaskParcel]:
         """Remove and return those of *attempts* that wait here."""
-        removed = [*self.data.remove(attempts), *self._groups.remove(attempts)]
+        removed = [*self.express.remove(attempts), *self.data.remove(attempts), *self._groups.remove(attempts)]
         self._release_empty()
         return removed
 
     def pop(self, ids: Collection[TaskId]) -> list[TaskParcel]:
         """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
-        removed = [*self.data.pop(ids), *self._groups.pop(ids)]
+        removed = [*self.express.pop(ids), *self.data.pop(ids), *self._groups.pop(ids)]
         self._release_empty()
         return removed
 
     def clear(self) -> None:
         """Remove all waiting tasks."""
-        self.queue.clear()
-        self.data.clear()
+        self._plain.clear()
         for group in list(self._groups):
             self._groups.pop_group(group)
         self._release_empty()
 
     def functions(self) -> set[FunctionId]:
         """Functions of the waiting tasks."""
-        return {task.function for task, _ in itertools.chain(self.queue, self.data, self._groups.waiting())}
+        return {task.function for task, _ in itertools.chain(self._plain, self._groups.waiting())}
 
     def position(self, task: TaskId) -> int:
         """Number of tasks of its kind, with needs or plain, that sort before *task*; -1 if it does not wait here."""
-        ahead = max(self.queue.position(task), self.data.position(task))
+        ahead = self._plain.position(task)
         return ahead if ahead >= 0 else self._groups.position(task)
 
     def pop_unfit(self) -> list[ResultParcel]:
