@@ -231,7 +231,7 @@ class Loop:
             self._numbers.write(manager, message.results)
             check_items(manager, message.results)
             results = attach_frames(message.results, attached)
-            actions = self._state.on_results(manager, message.window, results, now)
+            actions = self._state.on_results(manager, message.window, results, now, message.calls)
             unsent = on.blobs_not_sent(results, actions)
             return [*actions, *self._in_order(on.ReportUnreleased(manager, unsent))] if unsent else actions
         if isinstance(message, Holding) and self._is_adoption:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from cnflow.interchange.scheduler.fifo import CallCount
 from cnflow.interchange.scheduler.node import NodeCapacity
 from cnflow.wire.manager_messages import ManagerStatus
 from cnflow.wire.messages import Result
@@ -25,7 +26,9 @@ class ManagerRecord:
 
     Attributes:
         held: tasks that were sent to the manager and have no result yet, and the attempt of each.
+        calls: those tasks in `held` that are calls of models.
         window: number of tasks that the manager wants to hold.
+        wanted_calls: number of calls that it wants to hold besides, or 0.
         stopping: attempts that it was ordered to stop and that are not in `held`; it is sent nothing before they end.
         was_ready: it has asked for tasks, of this interchange or of the one before.
         functions: those that were sent to the manager; an earlier interchange may have sent it others.
@@ -34,8 +37,8 @@ class ManagerRecord:
     """
 
     __slots__ = (
-        "capacity", "ends_at", "functions", "held", "idle_since", "info", "is_draining", "is_on_hold", "last_received",
-        "last_sent", "stopping", "timed", "was_ready", "window",
+        "calls", "capacity", "ends_at", "functions", "held", "idle_since", "info", "is_draining", "is_on_hold",
+        "last_received", "last_sent", "stopping", "timed", "wanted_calls", "was_ready", "window",
     )  # fmt: skip
 
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
@@ -43,7 +46,8 @@ class ManagerRecord:
         self.capacity = NodeCapacity(info)
         self.held: dict[TaskId, int] = {}
         self.stopping: dict[TaskId, int] = {}
-        self.window = 0
+        self.window = self.wanted_calls = 0
+        self.calls: set[TaskId] = set()
         self.was_ready = False
         self.functions = SentFunctions(OF_MANAGER, is_new=False)
         self.timed: dict[TaskId, FunctionId] = {}
@@ -65,6 +69,8 @@ class ManagerRecord:
         if self.ends_at < math.inf:
             self.timed.update((task.id, task.function) for task, _ in parcels)
         for task, _ in parcels if may_have_needs else ():
+            if task.rows:
+                self.calls.add(task.id)
             if task.needs is not None:
                 self.capacity.allocate(task.id, task.needs)
 
@@ -74,10 +80,11 @@ class ManagerRecord:
         for task in lost:
             del self.held[task]
             self.timed.pop(task, None)
+            self.calls.discard(task)
             self.capacity.release(task)
         if not self.held:
             self.idle_since = now
-        self.window = 0
+        self.window = self.wanted_calls = 0
         self.functions.on_new_session()
         self.last_received = self.last_sent = now
         where = f"{self.info.host}, block {self.info.block}: the connection was lost on the way".encode()
@@ -105,9 +112,10 @@ class ManagerRecord:
                 del self.stopping[task]
         if ours and not held:
             self.idle_since = now
-        if not has_pieces:
-            return ours, ours
-        return ours, [parcel for parcel in ours if parcel[0].kind != ResultKind.PARTIAL]
+        ends = ours if not has_pieces else [parcel for parcel in ours if parcel[0].kind != ResultKind.PARTIAL]
+        if self.calls:
+            self.calls.difference_update(result.id for result, _ in ends)
+        return ours, ends
 
     def idle_seconds(self, now: Seconds) -> float:
         """Seconds since the manager held a task; 0 while it holds one."""
@@ -117,6 +125,11 @@ class ManagerRecord:
         """Entry of this manager, whose id is *manager*, in a `StatusReport`."""
         silent = now - self.last_received
         return ManagerStatus(manager, len(self.held), self.idle_seconds(now), silent, self.is_active, self.is_draining)
+
+    @property
+    def call_count(self) -> CallCount:
+        """Calls of models that it holds, and wants to hold."""
+        return CallCount(len(self.calls), self.wanted_calls)
 
     @property
     def plain_tasks(self) -> int:

@@ -220,12 +220,12 @@ class RecoveringInterchange(Interchange):
         return actions
 
     def on_results(
-        self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds
+        self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds, calls: int = 0
     ) -> list[Action]:
         """Do as `Interchange.on_results`."""
         if self.is_putting_off:
-            return self._put_off_event(lambda at: self.on_results(manager, window, results, at))
-        return super().on_results(manager, window, results, now)
+            return self._put_off_event(lambda at: self.on_results(manager, window, results, at, calls))
+        return super().on_results(manager, window, results, now, calls)
 
     def on_heartbeat(self, manager: ManagerId, now: Seconds) -> list[Action]:
         """Record that *manager* lives, or request its registration."""

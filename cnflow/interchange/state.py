@@ -229,9 +229,9 @@ class Interchange:
         return []
 
     def on_results(
-        self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds
+        self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds, calls: int = 0
     ) -> list[Action]:
-        """Forward *results* of a manager that wants to hold *window* tasks.
+        """Forward *results* of a manager that wants to hold *window* tasks, and *calls* of models besides.
 
         A result of an attempt that the manager does not hold is dropped: it was reported lost, and the task may run
         elsewhere, or here on a later attempt.
@@ -248,7 +248,7 @@ class Interchange:
         if not record.was_ready and window:
             record.was_ready = True
             self._scheduler.deadlines.on_ready(record.info.block, record.ends_at - now)
-        record.window = window
+        record.window, record.wanted_calls = window, calls
         self._scheduler.on_ended(manager, ends)
         if record.timed:
             self._scheduler.deadlines.record_durations(record.timed, ends)

@@ -183,7 +183,7 @@ class Work(Message):
     functions: list[Function]
     tasks: list[Task]
     may_have_needs: bool = True
-    """False promises that no task has `needs` or `items`, or goes first, so that the interchange need not look."""
+    """False promises that no task has `needs`, `items` or `rows`, so that the interchange need not look."""
 
     forgets: bool = False
     """Forget first all functions that no task refers to (`cnflow.wire.sent_functions`)."""

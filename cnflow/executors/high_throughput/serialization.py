@@ -57,7 +57,7 @@ class TaskSerializer:
 
         self._packaged: WeakKeyDictionary[AppFunction, PackagedVersion] = WeakKeyDictionary()
         self.has_needs = False
-        """The interchange is to look at each task: one so far had `resources`, items, or is to go first."""
+        """The interchange is to look at each task: one so far had `resources`, items, or is a call of a model."""
 
         self.has_other_pythons = False
         """A worker so far has refused bytecode of the driver's Python: code is sent as source where it can be."""
@@ -127,7 +127,7 @@ class TaskSerializer:
         head = parcel[0]
         if task.batch is not None:
             head.rows, head.apart, head.is_bulk = task.batch
-            self.has_needs = self.has_needs or not head.is_bulk  # it goes before those that are
+            self.has_needs = True
         if items:
             head.items, self.has_needs = items, True  # the interchange is to look at them
         return parcel

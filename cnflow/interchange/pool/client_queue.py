@@ -2,7 +2,7 @@
 
 ::
 
-    add ──> calls that go first ─────────────────────────────┐
+    add ──> calls that go first, bulk: in order of submission ┐
             kind (no needs): in order of submission ─────────┤
             kind (2 cores):  by priority, then by their ids ─┼── first: the kind whose head sorts first, of those that
             kind (1 GPU):    the same                       ─┘          have room in the scheduler ──> take
@@ -17,7 +17,7 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
-from cnflow.interchange.scheduler.plain_queue import is_express
+from cnflow.interchange.scheduler.call_lanes import is_call, is_express
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +30,9 @@ Kind = tuple[float, int, int]
 
 EXPRESS: Kind = (-3.0, -3, -3)
 """Stands for calls of models without needs that are not bulk: they go before the client's other tasks."""
+
+BULK: Kind = (-4.0, -4, -4)
+"""Stands for those that are."""
 
 OTHERS: Kind = (-2.0, -2, -2)
 """Kind of the tasks of a client that has too many kinds."""
@@ -118,7 +121,7 @@ class _SortedLine:
 
 
 def _new_line(kind: Optional[Kind]) -> Union[_PlainLine, _SortedLine]:
-    if kind is None:
+    if kind is None or kind == BULK:
         return _PlainLine()
     return _PlainLine(-math.inf) if kind == EXPRESS else _SortedLine()
 
@@ -127,14 +130,14 @@ class ClientQueue:
     """The queue; the module has a picture.
 
     Attributes:
-        has_express: there was a call that goes first.
+        has_calls: there was a call of a model.
     """
 
     def __init__(self) -> None:
-        self.has_express = False
+        self.has_calls = False
         self._lines: dict[Optional[Kind], Union[_PlainLine, _SortedLine]] = {}
         self._kinds: dict[TaskId, Kind] = {}
-        """Line of each task with needs, and of each call that goes first."""
+        """Line of each task with needs, and of each call."""
 
         self._length = 0
 
@@ -152,9 +155,9 @@ class ClientQueue:
         if kind is not None:
             kind = kind if kind in self._lines or len(self._lines) < _MOST_KINDS else OTHERS
             self._kinds[task.id] = kind
-        elif is_express(task):
-            self.has_express = True
-            kind = self._kinds[task.id] = EXPRESS
+        elif is_call(task):
+            self.has_calls = True
+            kind = self._kinds[task.id] = EXPRESS if is_express(task) else BULK
         line = self._lines.get(kind)
         if line is None:
             line = self._lines[kind] = _new_line(kind)

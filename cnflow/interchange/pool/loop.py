@@ -201,7 +201,7 @@ class PoolLoop:
             self._numbers.write(manager, message.results)
             check_items(manager, message.results)
             results = attach_frames(message.results, attached)
-            actions = scheduler.on_results(manager, message.window, results, now)
+            actions = scheduler.on_results(manager, message.window, results, now, message.calls)
             unsent = on.blobs_not_sent(results, actions)
             return [*actions, on.ReportUnreleased(manager, unsent)] if unsent else actions
         if isinstance(message, msg.Register):

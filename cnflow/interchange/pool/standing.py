@@ -50,14 +50,16 @@ class StandingInterchange(Interchange):
         return max(0, free - len(self._queue) - len(self.data))
 
     @property
-    def express_room(self) -> int:
-        """Calls that go first which managers would take now, beyond those that wait here."""
-        free = sum(sum(each.values()) for each in (self._slots.idle, self._slots.prefetch, self._slots.express))
-        return max(0, free - len(self._scheduler.express))
+    def calls_room(self) -> tuple[int, int]:
+        """Calls of models that managers would take now beyond those that wait here: that go first, and bulk."""
+        slots, waiting = self._slots, self._scheduler.calls
+        bulk = sum(slots.idle.values()) + sum(slots.calls.values())
+        express = bulk + sum(slots.express.values())
+        return max(0, express - len(waiting.express)), max(0, bulk - len(waiting.bulk))
 
-    def allow_express(self) -> None:
-        """Let managers have calls that go first beyond their windows."""
-        self._scheduler.allow_express()
+    def allow_calls(self) -> None:
+        """Count from now on how many calls managers take."""
+        self._scheduler.calls.allow()
 
     def on_registered(
         self,

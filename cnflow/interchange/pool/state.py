@@ -35,7 +35,7 @@ from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
 from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults, ReportNoWorkers
 from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_sound
-from cnflow.interchange.pool.client_queue import EXPRESS, kind_of
+from cnflow.interchange.pool.client_queue import BULK, EXPRESS, kind_of
 from cnflow.interchange.pool.fair_share import FairShare
 from cnflow.interchange.pool.models import ClientModels
 from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport, WorkerNote
@@ -147,8 +147,8 @@ class PoolInterchange:
             self._unfinished[kind_of(parcel[0])] += 1
             if (replaced := record.queue.add(parcel)) is not None:
                 self._on_ended(kind_of(replaced[0]))
-        if record.queue.has_express:
-            self.scheduler.allow_express()
+        if record.queue.has_calls:
+            self.scheduler.allow_calls()
         self.submitted += len(tasks)
 
     def on_cancelled(self, client: ClientId, attempts: Mapping[TaskId, int], now: Seconds) -> list[PoolAction]:
@@ -188,11 +188,11 @@ class PoolInterchange:
     def _take_turns(self) -> list[TaskParcel]:
         """Take tasks out of the queues, in order of turns, as far as there is room for them."""
         share = FairShare((each for each in self.clients.values() if len(each.queue) and not each.is_full), self._turn)
-        room, express_room = self.scheduler.room, self.scheduler.express_room
+        express_room, bulk_room = self.scheduler.calls_room
+        rooms = {None: self.scheduler.room, EXPRESS: express_room, BULK: bulk_room}
         parcels: list[TaskParcel] = []
         while (client := share.next()) is not None:
             is_by_resources = self.scheduler.is_by_resources
-            rooms = {None: room, EXPRESS: express_room}
             chosen = client.queue.first(lambda kind: _room(client, kind, rooms, is_by_resources) > 0)  # noqa: B023 - called at once
             if chosen is None:
                 share.on_out(client)
@@ -201,8 +201,7 @@ class PoolInterchange:
             count = share.most(_room(client, kind, rooms, is_by_resources)) if kind in rooms else 1
             taken = client.queue.take(kind, count)
             if kind in rooms:
-                express_room -= len(taken)
-                room -= len(taken)
+                rooms = {each: room - len(taken) for each, room in rooms.items()}
             share.on_given(client, sum(self._schedule(client, parcel, kind) for parcel in taken))
             parcels += taken
             if not len(client.queue):

@@ -3,15 +3,12 @@
 Idle slots of all managers are filled first; managers prefetch tasks only when no slot is idle. The work per call grows
 with the tasks that are shared out, not with the managers that are connected.
 
-Calls of models that are not bulk go first, and beyond the windows::
-
-    window of a manager:  | slots, idle first | prefetch |
-    for such a call:      | slots, idle first | prefetch | as many again |
+Calls of models are counted apart from other tasks, beside the idle slots, which are there for all (`call_lanes`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cnflow.ids import ManagerId
@@ -19,6 +16,14 @@ if TYPE_CHECKING:
 _MAX_MANAGERS = 64
 """Managers among which the tasks of one call are shared; a message to each of 10,000 idle managers would cost more than
 the tasks in it."""
+
+
+class CallCount(NamedTuple):
+    """Calls of models of one manager."""
+
+    held: int
+    wanted: int
+    """Number that it wants to hold besides other tasks; 0 if it had none lately: then as many as other tasks."""
 
 
 class FreeSlots:
@@ -31,35 +36,49 @@ class FreeSlots:
         self.prefetch: dict[ManagerId, int] = {}
         """Tasks that a manager may hold beyond its slots; in turn, too."""
 
-        self.express: dict[ManagerId, int] = {}
-        """Calls that go first which a manager may hold beyond its window; empty unless `has_express`."""
+        self.calls: dict[ManagerId, int] = {}
+        """Calls that a manager may hold beyond its idle slots; empty unless `has_calls`."""
 
-        self.has_express = False
-        """True once there was such a call; False saves the count."""
+        self.express: dict[ManagerId, int] = {}
+        """Calls that go first which a manager may hold beyond those."""
+
+        self.has_calls = False
+        """True once there was a call; False saves the counts."""
 
     def __bool__(self) -> bool:
         return bool(self.idle or self.prefetch)
 
     def update(self, manager: ManagerId, slots: int, window: int, held: int) -> None:
-        """Recount *manager*, which runs *slots* tasks at a time, wants *window* tasks and holds *held*."""
+        """Recount *manager*, which runs *slots* tasks at a time, wants *window* tasks and holds *held*, none a call."""
         idle = min(slots, window) - held
         prefetch = window - max(held, slots)
         _set_count(self.idle, manager, idle)
         _set_count(self.prefetch, manager, prefetch)
-        if self.has_express:
-            _set_count(self.express, manager, 2 * window - max(held, window))
+
+    def update_with_calls(self, manager: ManagerId, slots: int, window: int, held: int, calls: CallCount) -> None:
+        """Recount *manager*, which has *calls* among the tasks that it holds."""
+        idle = max(0, min(slots, window) - held)
+        wanted = max(window, calls.wanted) if window > 1 else calls.wanted  # else it may be for one task in all
+        _set_count(self.idle, manager, idle)
+        _set_count(self.prefetch, manager, window - (held - calls.held) - idle)
+        _set_count(self.calls, manager, wanted - calls.held - idle)
+        _set_count(self.express, manager, 2 * calls.wanted - max(calls.held, calls.wanted))
 
     def set_idle(self, manager: ManagerId, idle: int) -> None:
         """Let *manager* take *idle* tasks, and prefetch none."""
         _set_count(self.idle, manager, idle)
-        self.prefetch.pop(manager, None)
-        self.express.pop(manager, None)
+        self._remove_others(manager)
 
     def remove(self, manager: ManagerId) -> None:
         """Let *manager* take no task."""
         self.idle.pop(manager, None)
+        self._remove_others(manager)
+
+    def _remove_others(self, manager: ManagerId) -> None:
         self.prefetch.pop(manager, None)
-        self.express.pop(manager, None)
+        if self.has_calls:
+            self.calls.pop(manager, None)
+            self.express.pop(manager, None)
 
 
 def fill_slots(tasks: int, slots: FreeSlots) -> list[tuple[ManagerId, int]]:
@@ -74,8 +93,7 @@ def fill_express(tasks: int, slots: FreeSlots) -> list[tuple[ManagerId, int]]:
     """Share up to *tasks* calls that go first out among the managers; return as `fill_slots` does.
 
     The manager that has become idle last is filled first, so that with few calls the others stay idle, and their
-    blocks may be given back. Beyond the idle slots, and beyond the windows then, all get about the same: a manager that
-    has such a call before a worker is idle has it in its next batch, before bulk.
+    blocks may be given back. Beyond the idle slots all get about the same.
     """
     counts: dict[ManagerId, int] = {}
     while tasks and slots.idle:
@@ -83,7 +101,15 @@ def fill_express(tasks: int, slots: FreeSlots) -> list[tuple[ManagerId, int]]:
         counts[manager] = count = min(tasks, left)
         tasks -= count
         _set_count(slots.idle, manager, left - count)
-    for free in (slots.prefetch, slots.express):
+    for free in (slots.calls, slots.express):
+        tasks -= _share_out(tasks, free, counts)
+    return list(counts.items())
+
+
+def fill_bulk(tasks: int, slots: FreeSlots) -> list[tuple[ManagerId, int]]:
+    """Share up to *tasks* bulk calls out among the managers; return as `fill_slots` does."""
+    counts: dict[ManagerId, int] = {}
+    for free in (slots.idle, slots.calls):
         tasks -= _share_out(tasks, free, counts)
     return list(counts.items())
 

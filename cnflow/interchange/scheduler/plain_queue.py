@@ -41,11 +41,6 @@ _MAX_COUNT = 64
 """Tasks of each group that are counted at a time."""
 
 
-def is_express(task: Task) -> bool:
-    """Return True for a call of a model that is not bulk: it goes before all others."""
-    return task.rows > 0 and not task.is_bulk
-
-
 class TimeLeft(NamedTuple):
     """Time of a manager's block at this moment."""
 

@@ -2,7 +2,7 @@
 
 ::
 
-    express: calls of models that are not bulk ──> fill_express ──> before all others
+    calls of models that are not bulk, before all others; bulk behind those without items (`call_lanes`)
     tasks with items, in order: the plain tasks before it, then the task itself, where its data is (`data_queue`)
     tasks without items ──> fill_slots ──> as many as the slots of a manager, and the time of its block, allow
                                              └── no time for any of them: set aside, until a shorter task waits
@@ -15,9 +15,10 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Callable, Optional
 
+from cnflow.interchange.scheduler.call_lanes import CallLanes
 from cnflow.interchange.scheduler.data_queue import DataQueue
 from cnflow.interchange.scheduler.end_order import EndOrder
-from cnflow.interchange.scheduler.fifo import fill_express, fill_slots
+from cnflow.interchange.scheduler.fifo import fill_slots
 from cnflow.interchange.scheduler.plain_queue import PlainQueue, TimeLeft
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class PlainRounds:
 
     Attributes:
         queue: tasks without items.
-        express: those of them that go first.
+        calls: of models.
         data: tasks with items.
         late: managers that are set aside.
     """
@@ -70,61 +71,49 @@ class PlainRounds:
         self._slots = slots
         self._deadlines = deadlines
         self._on_changed = on_changed
-        self.queue, self.express = PlainQueue(deadlines), PlainQueue(deadlines)
+        self.queue = PlainQueue(deadlines)
+        self.calls = CallLanes(managers, slots, deadlines, on_changed)
         self.data = DataQueue(places)
         self.late = EndOrder()
         self._too_long: list[Task] = []
 
     def __len__(self) -> int:
-        return len(self.queue) + len(self.express) + len(self.data)
+        return len(self.queue) + len(self.calls) + len(self.data)
 
     def __iter__(self) -> Iterator[TaskParcel]:
-        return itertools.chain(self.express, self.queue, self.data)
-
-    def add_express(self, parcel: TaskParcel) -> None:
-        """Add a task that goes before all others."""
-        self.express.extend([parcel])
-        self.allow_express()
-
-    def allow_express(self) -> None:
-        """Count how many of these managers may have beyond their windows."""
-        if not self._slots.has_express:
-            self._slots.has_express = True
-            for manager, record in self._managers.items():
-                self._on_changed(manager, record)
+        return itertools.chain(self.calls, self.queue, self.data)
 
     def clear(self) -> None:
         """Remove all tasks."""
-        for tasks in (self.queue, self.express, self.data):
+        for tasks in (self.queue, self.calls, self.data):
             tasks.clear()
 
     def position(self, task: TaskId) -> int:
         """Number of tasks before *task*; -1 if it does not wait here."""
-        ahead = self.express.position(task)
-        if ahead >= 0 or (behind := max(self.queue.position(task), self.data.position(task))) < 0:
-            return ahead
-        return len(self.express) + behind
+        ahead = max(self.queue.position(task), self.data.position(task))
+        return self.calls.position(task) if ahead < 0 else ahead + len(self.calls.express)
 
     def is_before(self, key: SortKey) -> bool:
         """True if a task sorts before *key*."""
-        return bool(len(self.express)) or self.queue.is_before(key) or self.data.is_before(key)
+        return self.queue.is_before(key) or self.data.is_before(key) or self.calls.is_before(key)
 
     def pop_too_long(self) -> list[Task]:
         """Remove and return the tasks that were found to be too long for every block."""
         tasks, self._too_long = self._too_long, []
-        return tasks + self.queue.pop_too_long() + self.express.pop_too_long()
+        return tasks + self.queue.pop_too_long() + self.calls.pop_too_long()
 
     def begin_round(self, now: Seconds) -> None:
         """Let some managers that were set aside take tasks again."""
         self.queue.begin_round()
-        self.express.begin_round()
+        self.calls.begin_round()
         if self.late and len(self):
             self._wake_late(now)
 
     def schedule(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
         """Yield plain tasks that sort *before* a key as far as slots and time allow."""
-        if len(self.express):
-            yield from self._schedule_express(now)
+        has_calls = len(self.calls) > 0
+        if has_calls:
+            yield from self.calls.schedule_express(now)
         for _ in range(_MOST_PASSES if len(self.data) else 0):
             before_it = self.data.state
             yield from self._schedule_with_items(now, before)
@@ -133,6 +122,8 @@ class PlainRounds:
         else:
             self.data.go_on_at(now)
         yield from self._schedule_without_items(now, before)
+        if has_calls:
+            yield from self.calls.schedule_bulk(now, before)
 
     def _schedule_with_items(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
         """Yield the first tasks with items, and the tasks without items before them."""
@@ -180,25 +171,9 @@ class PlainRounds:
         for manager in refused:
             self._on_changed(manager, self._managers[manager])
 
-    def _schedule_express(self, now: Seconds) -> Iterator[Assignment]:
-        refused: list[ManagerId] = []
-        while (count := len(self.express)) and (shares := fill_express(count, self._slots)):
-            for manager, number in shares:
-                record = self._managers[manager]
-                time = TimeLeft(record.ends_at - now, record.info.node.life)
-                parcels = self.express.take_in_time(number, time, None)
-                if parcels:
-                    yield manager, parcels
-                self._on_changed(manager, record)
-                if len(parcels) < number:
-                    self._slots.remove(manager)
-                    refused.append(manager)
-        for manager in refused:  # the others may be shorter
-            self._on_changed(manager, self._managers[manager])
-
     def _wake_late(self, now: Seconds) -> None:
         """Let managers that were set aside take tasks again, if one that waits is short enough for them."""
-        for task, count in itertools.chain(self.express.heads(), self.queue.heads(), self.data.heads()):
+        for task, count in itertools.chain(self.calls.heads(), self.queue.heads(), self.data.heads()):
             self._wake_for(task, min(count, _MAX_WOKEN), now)
 
     def _wake_for(self, task: Task, most: int, now: Seconds) -> None:

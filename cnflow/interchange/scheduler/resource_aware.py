@@ -20,18 +20,16 @@ with needs prefers that manager, and waits for none.
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, Optional
 
+from cnflow.interchange.scheduler.call_lanes import is_call, put_first_if_express
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter
 from cnflow.interchange.scheduler.free_nodes import FreeNodes
 from cnflow.interchange.scheduler.item_places import ItemPlaces, largest
 from cnflow.interchange.scheduler.node_kinds import NodeKinds
-from cnflow.interchange.scheduler.plain_queue import is_express
 from cnflow.interchange.scheduler.plain_rounds import PlainRounds
 from cnflow.interchange.scheduler.reservations import MAX_GROUPS, Reservations
 from cnflow.interchange.scheduler.task_groups import TaskGroups
-from cnflow.wire.manager_messages import Needs
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
@@ -59,10 +57,10 @@ class ResourceScheduler:
     Attributes:
         deadlines: lives of blocks and durations of functions.
         kinds: kinds of nodes that registered.
-        queue: plain tasks; `express` has those that go first.
+        queue: plain tasks that are no calls of models; those are `calls`.
         places: of items.
         data: plain tasks with items.
-        has_others: some task so far had needs or items; False saves the bookkeeping of resources and items.
+        has_others: some task so far had needs or items, or was a call; False saves the bookkeeping of these.
     """
 
     def __init__(self, managers: Mapping[ManagerId, ManagerRecord], slots: FreeSlots, sure_after: int = 1) -> None:
@@ -72,8 +70,7 @@ class ResourceScheduler:
         self.kinds = NodeKinds(sure_after)
         self.places = ItemPlaces()
         self._plain = PlainRounds(managers, slots, self.deadlines, self.places, self.on_changed)
-        self.queue, self.data, self.express = self._plain.queue, self._plain.data, self._plain.express
-        self.allow_express = self._plain.allow_express
+        self.queue, self.data, self.calls = self._plain.queue, self._plain.data, self._plain.calls
         self._groups = TaskGroups(self.deadlines)
         self._free = FreeNodes()
         self._changed: set[ManagerId] = set()
@@ -90,7 +87,7 @@ class ResourceScheduler:
     @property
     def is_needed(self) -> bool:
         """True if tasks must be assigned one by one; if not, `fill_slots` does."""
-        return self.is_by_resources or bool(len(self.data)) or bool(len(self.express))
+        return self.is_by_resources or bool(len(self.data)) or bool(len(self.calls))
 
     @property
     def is_by_resources(self) -> bool:
@@ -109,13 +106,13 @@ class ResourceScheduler:
                 self.has_others = True
                 self.places.on_submitted(task.items, self._managers)
             if task.needs is not None:
-                if is_express(task) and task.needs.priority == math.inf:
-                    task.needs = Needs(task.needs.cores, task.needs.memory, task.needs.accelerators, -math.inf)
+                put_first_if_express(task)
                 with_needs.append(parcel)
             elif task.items:
                 self.data.add(parcel)
-            elif is_express(task):
-                self._plain.add_express(parcel)
+            elif is_call(task):
+                self.has_others = True
+                self.calls.add(parcel)
             else:
                 plain.append(parcel)
         self.queue.extend(plain)
@@ -142,13 +139,13 @@ class ResourceScheduler:
 
     def remove(self, attempts: Mapping[TaskId, int]) -> list[TaskParcel]:
         """Remove and return those of *attempts* that wait here."""
-        removed = [*self.express.remove(attempts), *self.data.remove(attempts), *self._groups.remove(attempts)]
+        removed = [*self.calls.remove(attempts), *self.data.remove(attempts), *self._groups.remove(attempts)]
         self._release_empty()
         return removed
 
     def pop(self, ids: Collection[TaskId]) -> list[TaskParcel]:
         """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
-        removed = [*self.express.pop(ids), *self.data.pop(ids), *self._groups.pop(ids)]
+        removed = [*self.calls.pop(ids), *self.data.pop(ids), *self._groups.pop(ids)]
         self._release_empty()
         return removed
 
@@ -199,6 +196,9 @@ class ResourceScheduler:
             kept = self._reservations.kept(manager)
             fit = record.capacity.free_slots(record.plain_tasks, kept)
             self._slots.set_idle(manager, min(record.free_workers - kept.workers, fit))
+        elif self._slots.has_calls:
+            slots, held = record.info.slots, len(record.held)
+            self._slots.update_with_calls(manager, slots, record.window, held, record.call_count)
         else:
             self._slots.update(manager, record.info.slots, record.window, len(record.held))
 
@@ -206,7 +206,7 @@ class ResourceScheduler:
         """Record that *manager* has tasks: the index of free nodes is behind, and it is to have their items."""
         self._changed.add(manager)
         for task, _ in parcels:
-            self.has_others = self.has_others or task.needs is not None or bool(task.items)
+            self.has_others = self.has_others or task.needs is not None or bool(task.items or task.rows)
             if task.items:
                 self.places.on_had(manager, task.items)
 

@@ -51,17 +51,17 @@ class World:
         self.perform(self.state.on_registered(name, info(slots, **node), self.now))
         self.ready(name, slots if window is None else window)
 
-    def ready(self, name, window):
-        self.perform(self.state.on_results(name, window, [], self.now))
+    def ready(self, name, window, calls=0):
+        self.perform(self.state.on_results(name, window, [], self.now, calls))
         self.dispatch()
 
     def submit(self, parcels):
         self.perform(self.state.on_submitted([FUNCTION], parcels, may_have_needs=True))
         self.dispatch()
 
-    def end(self, name, *numbers, window=2, kind=ResultKind.VALUE):
+    def end(self, name, *numbers, window=2, kind=ResultKind.VALUE, calls=0):
         results = [(Result(number, kind, b""), ()) for number in numbers]
-        self.perform(self.state.on_results(name, window, results, self.now))
+        self.perform(self.state.on_results(name, window, results, self.now, calls))
         self.dispatch()
 
     def dispatch(self):
@@ -94,27 +94,60 @@ def test_calls_go_before_bulk_and_before_tasks_of_the_graph_that_wait():
     assert world.order[A][:3] == [4, 5, 0]
 
 
-def test_bulk_and_tasks_of_the_graph_are_sent_in_order_of_submission():
+def test_tasks_of_the_graph_get_idle_slots_before_bulk():
     world = World()
     for parcels in (bulk(0), tasks(1), bulk(2), tasks(3)):
         world.submit(parcels)
-    world.manager(A, slots=4)
-    assert world.order[A] == [0, 1, 2, 3]
+    world.manager(A, slots=1)
+    assert world.order[A] == [1]
+    for ended in (1, 3, 0):
+        world.end(A, ended, window=1)
+    assert world.order[A] == [1, 3, 0, 2]
 
 
-def test_calls_are_sent_beyond_a_window_that_is_full_of_bulk_as_many_again():
+def test_bulk_is_sent_as_far_as_a_manager_wants_calls_besides_its_other_tasks():
     world = World()
     world.submit(bulk(*range(20)))
+    world.submit(tasks(*range(20, 40)))
     world.manager(A, slots=2, window=4)
+    assert world.order[A] == [20, 21, 22, 23, 0, 1, 2, 3], "as many as of other tasks, before it has said how many"
+    world.ready(A, 4, calls=6)
+    assert world.order[A][8:] == [4, 5]
+    world.end(A, 0, 20, window=4, calls=6)
+    assert world.order[A][10:] == [24, 6], "each kind has its own room"
+
+
+def test_calls_that_go_first_are_sent_beyond_what_a_manager_wants_as_many_again():
+    world = World()
+    world.submit(bulk(*range(20)))
+    world.manager(A, slots=2, window=2)
+    world.ready(A, 2, calls=4)
     assert world.order[A] == [0, 1, 2, 3]
     world.submit(calls(*range(100, 110)))
     assert world.order[A][4:] == [100, 101, 102, 103]
-    world.end(A, 0, window=4)
+    world.end(A, 0, window=2, calls=4)
     assert world.order[A][8:] == [104]
-    world.end(A, 100, 101, 102, 103, 104, 1, 2, 3, window=4)
-    assert world.order[A][9:] == [105, 106, 107, 108, 109], "no bulk beyond the window, which calls fill"
-    world.end(A, *range(105, 110), window=4)
+    world.end(A, 100, 101, 102, 103, 104, 1, 2, 3, window=2, calls=4)
+    assert world.order[A][9:] == [105, 106, 107, 108, 109], "no bulk beyond what is wanted, which these fill"
+    world.end(A, *range(105, 110), window=2, calls=4)
     assert world.order[A][14:] == [4, 5, 6, 7]
+
+
+def test_manager_full_of_calls_still_has_its_window_of_other_tasks():
+    world = World()
+    world.manager(A, slots=2, window=2)
+    world.submit(calls(*range(10)))
+    world.ready(A, 2, calls=8)
+    assert len(world.order[A]) == 10
+    world.submit(tasks(50, 51, 52))
+    assert world.order[A][10:] == [50, 51]
+
+
+def test_manager_for_one_task_gets_no_call_beyond_it():
+    world = World()
+    world.manager(A, slots=1, window=1)
+    world.submit(calls(0, 1, 2))
+    assert world.order[A] == [0]
 
 
 def test_few_calls_go_to_the_manager_that_became_idle_last_so_that_others_stay_idle():
