@@ -104,9 +104,9 @@ def test_calls_outlive_the_interchange(run):
 
 @pytest.mark.timeout(120)
 def test_calls_that_are_left_at_the_end_of_the_run_are_errors_and_later_ones_too(tmp_path):
-    htex = HighThroughputExecutor(label="h", provider=LocalProvider(init_blocks=0, max_blocks=0))
+    htex = HighThroughputExecutor(label="h", provider=LocalProvider(init_blocks=0, max_blocks=1))
     outcomes = Outcomes()
-    with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path))) as dfk:
+    with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path), strategy=lambda _: [])) as dfk:
         direct = dfk.executors["h"].direct
         direct.submit(ECHO, (1,), done=outcomes)
     direct.submit(ECHO, (2,), done=outcomes)
