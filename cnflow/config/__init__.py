@@ -14,6 +14,7 @@ from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.files import load_config
 from cnflow.config.google_cloud import GoogleCloudProvider
 from cnflow.config.gridengine import GridEngineProvider
+from cnflow.config.http_front import HttpSettings
 from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.log_files import LogFiles
@@ -22,6 +23,7 @@ from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.openstack import JetstreamProvider, OpenStackProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
+from cnflow.config.serving import ModelConfig, ServeConfig, VersionConfig
 from cnflow.config.sinks import JsonLinesSink, OpenTelemetrySink, SinkSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.config.ways import DialIn, Listen, Tunnel
@@ -47,6 +49,7 @@ __all__ = [
     "GoogleCloudProvider",
     "GridEngineProvider",
     "HighThroughputExecutor",
+    "HttpSettings",
     "Image",
     "JetstreamProvider",
     "JsonLinesSink",
@@ -55,6 +58,7 @@ __all__ = [
     "Listen",
     "LocalProvider",
     "LogFiles",
+    "ModelConfig",
     "MonitoringHub",
     "Mount",
     "OpenStackProvider",
@@ -62,11 +66,13 @@ __all__ = [
     "PBSProProvider",
     "ProviderSettings",
     "Secret",
+    "ServeConfig",
     "Settings",
     "SinkSettings",
     "SlurmProvider",
     "ThreadPoolExecutor",
     "TorqueProvider",
     "Tunnel",
+    "VersionConfig",
     "load_config",
 ]

@@ -180,7 +180,7 @@ class LiveService:
 
     # Versions
 
-    def roll(self, model: str, version: str | VersionConfig) -> None:
+    async def roll(self, model: str, version: str | VersionConfig) -> None:
         """Warm *version* up, move all calls to it, and forget those before it some time after their last calls.
 
         Args:
@@ -203,7 +203,7 @@ class LiveService:
         self._bind(new.source)
         self._perform(served, served.router.roll(new, self._clock.now()))
 
-    def add_version(self, model: str, version: VersionConfig) -> None:
+    async def add_version(self, model: str, version: VersionConfig) -> None:
         """Load *version* without a share of the calls, for `set_weights` and `set_shadow`.
 
         Raises:
@@ -218,7 +218,7 @@ class LiveService:
         self._bind(new.source)
         self._perform(served, served.router.add(new, self._clock.now()))
 
-    def roll_back(self, model: str) -> None:
+    async def roll_back(self, model: str) -> None:
         """End a roll that is under way; without one, return to the weights before the last change.
 
         Raises:
@@ -227,7 +227,7 @@ class LiveService:
         served = self._model(model)
         self._perform(served, served.router.roll_back(self._clock.now()))
 
-    def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
+    async def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
         """Share the calls of *model* by *weights*, once their versions can answer; others get none.
 
         Raises:
@@ -236,7 +236,7 @@ class LiveService:
         served = self._model(model)
         self._perform(served, served.router.set_weights(weights, self._clock.now()))
 
-    def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
+    async def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
         """Send copies of these shares of the calls of *model* to versions, and no longer to others.
 
         Raises:
@@ -245,7 +245,7 @@ class LiveService:
         served = self._model(model)
         self._perform(served, served.router.set_shadow(shares, self._clock.now()))
 
-    def remove_version(self, model: str, version: str) -> None:
+    async def remove_version(self, model: str, version: str) -> None:
         """Forget a version that gets no calls, once those that it has have ended.
 
         Raises:

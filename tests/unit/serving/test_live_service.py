@@ -318,7 +318,7 @@ async def test_a_roll_under_load_loses_no_call():
         new.direct.answers_warm_ups = False
         before = [world.call() for _ in range(3)]
         await world.sent(3)
-        world.service.roll("digits", VersionConfig(version="2", module="app2", executor="new"))
+        await world.service.roll("digits", VersionConfig(version="2", module="app2", executor="new"))
         during = world.call()
         await settle()
         assert len(world.direct.of("digits@1")) == 4, "calls stay until the new version is warm"
@@ -340,7 +340,7 @@ async def test_a_roll_under_load_loses_no_call():
 async def test_a_roll_to_a_broken_version_changes_nothing():
     async with World() as world:
         world.direct.answers_warm_ups = False
-        world.service.roll("digits", VersionConfig(version="2", module="app2"))
+        await world.service.roll("digits", VersionConfig(version="2", module="app2"))
         (warm_up,) = await world.sent(1)
         world.direct.end(warm_up, error=PredictModuleError("no module 'app2' is found"))
         await settle()
@@ -353,20 +353,20 @@ async def test_a_roll_to_a_broken_version_changes_nothing():
 @run
 async def test_a_roll_goes_back_at_once():
     async with World() as world:
-        world.service.roll("digits", VersionConfig(version="2", module="app2"))
+        await world.service.roll("digits", VersionConfig(version="2", module="app2"))
         await settle()
         assert world.versions["2"].weight == 1
-        world.service.roll_back("digits")
+        await world.service.roll_back("digits")
         assert (world.versions["1"].weight, world.versions["2"].weight) == (1, 0)
         with pytest.raises(ServingError, match="no earlier version"):
-            world.service.roll_back("digits")
+            await world.service.roll_back("digits")
 
 
 @run
 async def test_a_shadow_gets_copies_whose_errors_reach_nobody():
     async with World(TWO) as world:
-        world.service.set_weights("digits", {"1": 1})
-        world.service.set_shadow("digits", {"2": 1.0})
+        await world.service.set_weights("digits", {"1": 1})
+        await world.service.set_shadow("digits", {"2": 1.0})
         answer = world.call()
         original, copy = await world.sent(2)
         assert (original.app.name, copy.app.name) == ("digits@1", "digits@2")
