@@ -60,19 +60,19 @@ class _Admin:
         self._admin = admin
 
     async def weights(self, request: Request) -> Response:
-        self._admin.set_weights(_name(request), (await _body(request, _Weights)).weights)
+        await self._admin.set_weights(_name(request), (await _body(request, _Weights)).weights)
         return _done()
 
     async def shadow(self, request: Request) -> Response:
-        self._admin.set_shadow(_name(request), (await _body(request, _Shadow)).shares)
+        await self._admin.set_shadow(_name(request), (await _body(request, _Shadow)).shares)
         return _done()
 
     async def roll(self, request: Request) -> Response:
-        self._admin.roll(_name(request), (await _body(request, _Roll)).version)
+        await self._admin.roll(_name(request), (await _body(request, _Roll)).version)
         return _done()
 
     async def back(self, request: Request) -> Response:
-        self._admin.roll_back(_name(request))
+        await self._admin.roll_back(_name(request))
         return _done()
 
     async def drain(self, request: Request) -> Response:

@@ -16,7 +16,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from cnflow.errors import CnflowError
 from cnflow.serving.http import requests
 from cnflow.serving.http.event_stream import send_events
 from cnflow.serving.http.json_bodies import parse_predict, parse_stream, wrap_results
@@ -27,7 +26,7 @@ from cnflow.serving.http.tensor_bodies import infer_response, parse_infer
 from cnflow.serving.service import ModelCall, Prediction, RowForm, ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -53,8 +52,8 @@ class RequestMetrics(Protocol):
     def on_request(self, model: str, version: str, status: int, seconds: float) -> None:
         """Count a call that is answered."""
 
-    def render(self) -> str:
-        """Return all metrics, as Prometheus reads them."""
+    def render(self) -> str | Awaitable[str]:
+        """Return all metrics, as Prometheus reads them; those of several fronts have to be asked for."""
 
 
 class Request(NamedTuple):
@@ -66,6 +65,8 @@ class Request(NamedTuple):
     client: str
     connection: GuardedProtocol | None
     """None where there is no socket: tests in the process."""
+
+    scope: Scope
 
 
 class Front:
@@ -79,6 +80,9 @@ class Front:
         self.gate = gate
         self.in_progress = 0
         """Calls that are answered now."""
+
+        self.is_ending = False
+        """True once the server drains: a call that is cancelled then is answered with 503."""
 
         self._rest = rest
         self._metrics = metrics
@@ -101,9 +105,8 @@ class Front:
         self.in_progress += 1
         try:
             client, extra = self.gate.enter(scope, headers)
-            if self.in_progress > self.settings.max_requests:
-                raise _full(self.settings.max_requests)
-            request = Request(target, headers, request_id, client, scope.get("cnflow.connection"))
+            self._check_room()
+            request = Request(target, headers, request_id, client, scope.get("cnflow.connection"), scope)
             if target.verb is Verb.PREDICT:
                 status, version = await self._predict(request, receive, send, extra)
             elif target.verb is Verb.INFER:
@@ -115,10 +118,23 @@ class Front:
             await send_problem(send, error, request_id, is_protocol=target.verb is Verb.INFER, extra=extra)
         except ClientGoneError:
             status = 499
+        except Exception:
+            logger.exception("Request %s of model %s failed", request_id, target.model)
+            await send_problem(send, _internal(request_id), request_id, is_protocol=target.verb is Verb.INFER)
         finally:
             self.in_progress -= 1
             if self._metrics is not None:
                 self._metrics.on_request(target.model, version, status, time.perf_counter() - began)
+
+    def _check_room(self) -> None:
+        if self.in_progress > self.settings.max_requests:
+            raise ServingError(
+                f"The front works at {self.settings.max_requests} requests, the most that it takes (max_requests). "
+                "Try again.",
+                429,
+                "too_many_requests",
+                1.0,
+            )
 
     async def _answer_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -145,7 +161,8 @@ class Front:
         body = parse_predict(await read_body(receive, request.headers, self.settings.max_body))
         call = self._call(request, RowForm.JSON, body.rows, body.row_count, body.options)
         found = await self._answer(request, call)
-        await _send_answer(send, wrap_results(found.results, body.answer), _JSON, _facts(request, found, extra))
+        content = wrap_results(found.results, body.answer)
+        await _send_answer(request, send, content, [(b"content-type", _JSON), *_facts(request, found, extra)])
         return 200, found.version
 
     async def _infer(self, request: Request, receive: Receive, send: Send, extra: Extra) -> tuple[int, str]:
@@ -165,7 +182,8 @@ class Front:
         content, encoding = compress_for(request.headers.get(b"accept-encoding"), content)
         if encoding:
             facts.append((b"content-encoding", encoding))
-        await _send_answer(send, content, _JSON if length is None else _TENSORS, facts)
+        facts.append((b"content-type", _JSON if length is None else _TENSORS))
+        await _send_answer(request, send, content, facts)
         return 200, found.version
 
     async def _stream(self, request: Request, receive: Receive, send: Send, extra: Extra) -> tuple[int, str]:
@@ -221,13 +239,9 @@ class Front:
                 raise _too_late(self._limit(call)) from None
             if connection is not None and connection.is_lost:
                 raise ClientGoneError from None
+            if self.is_ending:
+                raise ServingError("The server ends before the call does. Try again.", 503, "ending", 1.0) from None
             raise
-        except CnflowError as error:
-            if isinstance(error, ServingError):
-                raise
-            raise self._unexpected(error, call) from error
-        except Exception as error:
-            raise self._unexpected(error, call) from error
         finally:
             watch.cancel()
             if connection is not None:
@@ -236,12 +250,6 @@ class Front:
     def _limit(self, call: ModelCall) -> float:
         own = call.timeout + _GRACE if call.timeout is not None else self.settings.max_timeout
         return min(own, self.settings.max_timeout)
-
-    def _unexpected(self, error: Exception, call: ModelCall) -> ServingError:
-        logger.error("Request %s of model %s failed", call.request_id, call.model, exc_info=error)
-        return ServingError(
-            f"The server failed to answer; its log has the reason under {call.request_id}.", 500, "internal"
-        )
 
 
 async def send_problem(
@@ -289,25 +297,22 @@ def _facts(request: Request, found: Prediction, extra: Extra) -> _Headers:
     timing = f"queue;dur={found.queue_seconds * 1e3:.2f}, compute;dur={found.compute_seconds * 1e3:.2f}"
     return [
         (b"x-request-id", request.id.encode()),
-        (b"x-model-version", found.version.encode("ascii", "backslashreplace")),
+        (b"x-model-version", found.version.encode("unicode_escape")),
         (b"server-timing", timing.encode()),
         *extra,
     ]
 
 
-async def _send_answer(send: Send, content: bytes, kind: bytes, facts: _Headers) -> None:
-    facts += ((b"content-type", kind), (b"content-length", b"%d" % len(content)))
+async def _send_answer(request: Request, send: Send, content: bytes, facts: _Headers) -> None:
+    if request.connection is not None and request.connection.reply(request.scope, facts, content):
+        return
+    facts.append((b"content-length", b"%d" % len(content)))
     await send({"type": "http.response.start", "status": 200, "headers": facts})
     await send({"type": "http.response.body", "body": content})
 
 
-def _full(most: int) -> ServingError:
-    return ServingError(
-        f"The front works at {most} requests, the most that it takes (max_requests). Try again.",
-        429,
-        "too_many_requests",
-        1.0,
-    )
+def _internal(request_id: str) -> ServingError:
+    return ServingError(f"The server failed to answer; its log has the reason under {request_id}.", 500, "internal")
 
 
 def _too_late(seconds: float) -> ServingError:

@@ -37,7 +37,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     body: bytes = message.get("body", b"")
-    if message.get("more_body"):
+    if len(body) <= limit and message.get("more_body"):
         body = await _rest(receive, body, limit)
     if len(body) > limit:
         raise _too_large(limit)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CALL = re.compile(
-    r"/v1/models/(?P<name>[^/@:]+)(?:@(?P<at>[^/:]+)|/versions/(?P<of>[^/:]+))?:(?P<verb>predict|stream)"
-    r"|/v2/models/(?P<name2>[^/@]+)(?:@(?P<at2>[^/]+)|/versions/(?P<of2>[^/]+))?/infer"
+    r"/v1/models/(?P<name>[^/@:]+)(?:@(?P<at>[^/@:]+)|/versions/(?P<of>[^/:]+))?:(?P<verb>predict|stream)"
+    r"|/v2/models/(?P<name2>[^/@]+)(?:@(?P<at2>[^/@]+)|/versions/(?P<of2>[^/]+))?/infer"
 )
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")

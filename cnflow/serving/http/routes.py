@@ -157,7 +157,8 @@ class _Protocol:
 
 def _metrics_of(metrics: RequestMetrics) -> Handler:
     async def show(request: Request) -> Response:
-        return PlainTextResponse(metrics.render(), media_type=_METRICS)
+        text = metrics.render()
+        return PlainTextResponse(text if isinstance(text, str) else await text, media_type=_METRICS)
 
     return show
 

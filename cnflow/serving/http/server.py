@@ -117,6 +117,7 @@ class HttpServer:
         self._app = app
         self._settings = settings
         self._sockets = list(sockets)
+        self._port = int(self._sockets[0].getsockname()[1])
         self._context = tls_context(settings)
         self._stamps = file_stamps(settings)
         self._draining: asyncio.Task[None] | None = None
@@ -144,12 +145,17 @@ class HttpServer:
     @property
     def port(self) -> int:
         """Port of the first socket."""
-        return int(self._sockets[0].getsockname()[1])
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._server.server_state.connections)
 
     async def serve(self) -> None:
         """Serve until drained."""
         self._loop = asyncio.get_running_loop()
-        watch = asyncio.ensure_future(Watch(self._server.server_state, self._reload).run())
+        watch = asyncio.ensure_future(Watch(self._server.server_state, self.reload).run())
         self._loop.call_soon(self._has_started.set)
         try:
             await self._server.serve(sockets=self._sockets)
@@ -187,11 +193,12 @@ class HttpServer:
             self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
-        self._app.readiness.is_draining = True
+        self._app.readiness.is_draining = self._app.front.is_ending = True
         await asyncio.sleep(self._settings.drain_delay)
         self._server.should_exit = True
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Read the files of keys and of the certificate again, if they have changed."""
         self._app.keys.reload()
         if self._context is not None:
             self._stamps = reload_certificate(self._context, self._settings, self._stamps)

@@ -338,18 +338,18 @@ class Admin:
     def __init__(self):
         self.seen = []
 
-    def set_weights(self, model, weights):
+    async def set_weights(self, model, weights):
         self.seen.append(("weights", model, weights))
 
-    def set_shadow(self, model, shares):
+    async def set_shadow(self, model, shares):
         self.seen.append(("shadow", model, shares))
 
-    def roll(self, model, version):
+    async def roll(self, model, version):
         if version == "v9":
             raise ServingError("No version v9.", 404, "version_not_found")
         self.seen.append(("roll", model, version))
 
-    def roll_back(self, model):
+    async def roll_back(self, model):
         self.seen.append(("back", model))
 
     async def drain(self):
