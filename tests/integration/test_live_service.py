@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from cnflow.clock import SystemClock
 from cnflow.config import ServeConfig, VersionConfig
 from cnflow.serving.live_service import LiveService
 from cnflow.serving.service import ModelCall, RowForm, ServingError
+from tests.processes import children_of
 
 CALLERS = 6
 
@@ -87,6 +89,13 @@ class Load:
         await asyncio.gather(*self.callers)
 
 
+def interchange():
+    (found,) = [
+        pid for pid in children_of(os.getpid()) if b"cnflow.interchange" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return found
+
+
 async def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -95,7 +104,7 @@ async def until(condition, seconds=60):
 
 
 @contextlib.asynccontextmanager
-async def serving(tmp_path, **options):
+async def serving(tmp_path, blocks=2, **options):
     config = ServeConfig(
         run_dir=str(tmp_path),
         models=[{"name": "double", "app": model, "version": "1", **options}],
@@ -104,7 +113,7 @@ async def serving(tmp_path, **options):
                 "kind": "high_throughput",
                 "label": "cpu",
                 "max_workers": 2,
-                "provider": {"kind": "local", "init_blocks": 2, "min_blocks": 2, "max_blocks": 2},
+                "provider": {"kind": "local", "init_blocks": blocks, "min_blocks": blocks, "max_blocks": 2},
             }
         ],
     )
@@ -124,7 +133,7 @@ def of(service, version):
     return next((each for each in service.models()["double"].versions if each.version == version), None)
 
 
-def test_no_call_fails_while_workers_and_managers_are_killed_and_versions_roll(tmp_path):
+def test_no_call_fails_while_processes_are_killed_and_versions_roll(tmp_path):
     async def story():
         async with serving(tmp_path) as service:
             load = Load(service)
@@ -132,6 +141,8 @@ def test_no_call_fails_while_workers_and_managers_are_killed_and_versions_roll(t
             os.kill(load.pids.pop(), signal.SIGKILL)
             await load.more()
             os.kill(load.managers.pop(), signal.SIGKILL)
+            await load.more()
+            os.kill(interchange(), signal.SIGKILL)
             await load.more()
             await service.roll("double", VersionConfig(version="triple", app=model.bind(3)))
             await until(lambda: of(service, "triple").weight == 1)
@@ -175,5 +186,19 @@ def test_a_broken_version_gets_no_calls_and_a_stream_comes_in_pieces(tmp_path):
             assert of(service, "1").weight == 1
             call = ModelCall("double", RowForm.JSON, b"[3]", 1)
             assert [piece async for piece in service.stream(call)] == [b"0", b"2", b"4"]
+
+    asyncio.run(story())
+
+
+def test_a_model_without_workers_wakes_for_a_call_and_a_bound_holds(tmp_path):
+    async def story():
+        async with serving(tmp_path, blocks=0, warm=0, cold_timeout=60) as service:
+            assert of(service, "1").state == "asleep"
+            with pytest.raises(ServingError) as hasty:
+                await service.predict(ModelCall("double", RowForm.JSON, b"[1]", 1, timeout=0.01))
+            assert (hasty.value.status, hasty.value.code) == (503, "model_cold")
+            found = await service.predict(ModelCall("double", RowForm.JSON, b"[1]", 1))
+            assert json.loads(found.results)[0][0] == 2
+            assert of(service, "1").state == "ready"
 
     asyncio.run(story())
