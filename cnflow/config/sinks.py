@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from cnflow.config.base import Settings
 from cnflow.config.paths import PathText
 
@@ -48,6 +50,10 @@ class OpenTelemetrySink(SinkSettings):
 
     service_name: str = "cnflow"
     """Name of the service in the traces."""
+
+    request_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the requests to served models without a trace context (``traceparent``) that are traced, beside all that
+    fail in the server; requests with one follow its flag. Below 1 for many requests a second."""
 
     propagate: bool = True
     """Give each task that a process of a block runs the variable ``TRACEPARENT``: spans that its code makes become

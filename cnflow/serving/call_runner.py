@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnflow.clock import Clock
+    from cnflow.serving.call_observer import CallObserver
     from cnflow.serving.places import Place
     from cnflow.serving.versions import Action, Version
 
@@ -54,15 +55,17 @@ class CallRunner:
     Args:
         clock: source of time.
         perform: does what routers want done.
+        observer: counts calls, and traces them.
 
     Attributes:
         in_flight: calls without an answer, copies for shadows aside.
         on_idle: called when none is left.
     """
 
-    def __init__(self, clock: Clock, perform: Perform) -> None:
+    def __init__(self, clock: Clock, perform: Perform, observer: CallObserver) -> None:
         self._clock = clock
         self._perform = perform
+        self._observer = observer
         self._deadlines: Deadlines[Call] = Deadlines()
         self._delayed: Deadlines[Call] = Deadlines()
         self._to_begin: deque[Call] = deque()
@@ -177,6 +180,7 @@ class CallRunner:
         if call.is_over:
             return
         call.task = None
+        self._observer.on_outcome(call, outcome)
         version, model = call.version, call.model
         assert version is not None  # of a submitted call
         if outcome.error is None:
@@ -192,10 +196,12 @@ class CallRunner:
             self._end(call, error=ServingError("The stream was cut off: its worker was lost.", 503, "stream_cut_off"))
         elif call.answer is None:
             self._end(call)  # a copy is not worth another attempt
-        elif decision.delay:
-            self._delayed.set(call, self._clock.now() + decision.delay)
         else:
-            self._submit(call)
+            self._observer.on_attempt(call)
+            if decision.delay:
+                self._delayed.set(call, self._clock.now() + decision.delay)
+            else:
+                self._submit(call)
 
     def _prediction(self, call: Call, version: Version, outcome: Outcome) -> Prediction:
         waited = self._clock.now() - call.begun - outcome.seconds
@@ -209,6 +215,7 @@ class CallRunner:
             self._end(call, error=ServingError("The caller takes the stream too slowly.", 503, "slow_caller"))
             return
         call.pieces.append(piece)
+        self._observer.on_piece(call, self._clock.now())
         if not call.has_pieces:
             call.has_pieces = True
             self._set_deadline(call, self._clock.now())
@@ -251,6 +258,7 @@ class CallRunner:
         model, now, version = call.model, self._clock.now(), call.version
         if version is not None and (actions := model.router.on_end(version, now)):
             self._perform(model, actions)
+        self._observer.on_end(call, now, value, error)
         if call.answer is None:
             return
         if not call.answer.done():

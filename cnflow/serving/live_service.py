@@ -17,10 +17,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError
+from cnflow.serving.call_observer import CallObserver
 from cnflow.serving.call_runner import CallRunner
+from cnflow.serving.gauges import CallsNow
+from cnflow.serving.metrics import ServingMetrics
 from cnflow.serving.places import Place, choose_executor, function_of, provisional_name
 from cnflow.serving.served_model import Call, ServedModel
 from cnflow.serving.service import ModelStatus, ServingError, VersionStatus
@@ -45,13 +48,6 @@ TICK = 0.1
 _TICKS_OF_LOOK = 5
 
 
-class CallsOf(NamedTuple):
-    """Calls of one model at this moment, for metrics."""
-
-    running: int
-    waiting: int
-
-
 class LiveService:
     """Satisfies `ModelService`, and `ServiceAdmin`; the module has a picture.
 
@@ -60,6 +56,7 @@ class LiveService:
         executors: live executors with direct calls, by label.
         clock: source of time.
         executor_for: makes an executor for a version whose image none has; None refuses such a version.
+        observer: counts calls, and traces them; None counts them for nobody.
 
     Raises:
         ConfigurationError: a version has no executor, or its app is no model.
@@ -71,12 +68,14 @@ class LiveService:
         executors: Mapping[str, LiveExecutor],
         clock: Clock,
         executor_for: Callable[[VersionConfig], LiveExecutor] | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         self._config = config
         self._executors = dict(executors)
         self._executor_for = executor_for
         self._clock = clock
-        self._runner = CallRunner(clock, self._perform)
+        self._observer = observer or CallObserver(ServingMetrics(), None, clock.now)
+        self._runner = CallRunner(clock, self._perform, self._observer)
         self._warm_ups = WarmUps(clock, self._perform)
         self._models = {model.name: ServedModel(model) for model in config.models}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -173,10 +172,12 @@ class LiveService:
             for name, model in self._models.items()
         }
 
-    def calls_of(self, model: str) -> CallsOf:
-        """Calls of *model* at this moment."""
-        admission = self._model(model).admission
-        return CallsOf(admission.running, admission.waiting)
+    def calls_now(self) -> Mapping[str, CallsNow]:
+        """Calls at this moment, by the names of their models."""
+        return {
+            name: CallsNow(model.admission.running, model.admission.waiting, model.config.max_concurrency)
+            for name, model in self._models.items()
+        }
 
     # Versions
 
@@ -306,7 +307,15 @@ class LiveService:
     def _deliver(self, due: list[Any]) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(_call_all, due)
+                self._loop.call_soon_threadsafe(self._call_all, due)
+
+    def _call_all(self, due: list[Any]) -> None:
+        for callback, value in due:
+            try:
+                callback(value)
+            except Exception:
+                logger.exception("an outcome could not be taken")
+        self._observer.on_delivered()
 
     def _perform(self, model: ServedModel, actions: list[Action]) -> None:
         for action in actions:
@@ -356,11 +365,3 @@ class LiveService:
             workers=self._warm_ups.workers(version),
             in_flight=version.in_flight,
         )
-
-
-def _call_all(due: list[Any]) -> None:
-    for callback, value in due:
-        try:
-            callback(value)
-        except Exception:
-            logger.exception("an outcome could not be taken")

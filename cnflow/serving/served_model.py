@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cnflow.config.serving import ModelConfig
     from cnflow.ids import TaskId
+    from cnflow.model.provenance import Place
     from cnflow.serving.service import ModelCall
     from cnflow.serving.versions import Version
 
@@ -52,14 +53,17 @@ class Call:
         attempts: those that failed.
         pieces: of its stream that were not taken yet; None for a call of another kind.
         has_pieces: some piece came: from then on it cannot be tried again.
+        last_piece: time of the last one.
+        piece_count: number of those that have come.
+        place: where its last attempt ran; None where that is not known.
         wake: done when a piece has come, or the end.
         is_over: it has its answer.
         is_admitted: it is counted among those that run.
     """
 
     __slots__ = (
-        "answer", "attempts", "begun", "has_pieces", "is_admitted", "is_over", "model", "pieces", "request",
-        "submitted", "task", "version", "wake",
+        "answer", "attempts", "begun", "has_pieces", "is_admitted", "is_over", "last_piece", "model", "piece_count",
+        "pieces", "place", "request", "submitted", "task", "version", "wake",
     )  # fmt: skip
 
     def __init__(self, request: ModelCall, model: ServedModel, answer: asyncio.Future[Any] | None, now: float) -> None:
@@ -73,6 +77,9 @@ class Call:
         self.attempts = Attempts()
         self.pieces: deque[Any] | None = None
         self.has_pieces = False
+        self.last_piece = 0.0
+        self.piece_count = 0
+        self.place: Place | None = None
         self.wake: asyncio.Future[None] | None = None
         self.is_over = False
         self.is_admitted = False

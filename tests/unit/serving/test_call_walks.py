@@ -9,7 +9,9 @@ import pytest
 from cnflow.config.serving import ModelConfig, VersionConfig
 from cnflow.errors import InterchangeLostError, ManagerLost, TaskCutOff, WorkerLost
 from cnflow.model.task import AppFunction
+from cnflow.serving.call_observer import CallObserver
 from cnflow.serving.call_runner import CallRunner
+from cnflow.serving.metrics import ServingMetrics
 from cnflow.serving.places import Place
 from cnflow.serving.served_model import Call, ServedModel
 from cnflow.serving.service import ModelCall, RowForm, ServingError
@@ -34,7 +36,7 @@ class Walk:
         self.direct.deliver = lambda due: [callback(value) for callback, value in due]
         self.direct.answers_warm_ups = False
         self.model = ServedModel(ModelConfig(name="digits", module="app0", version="v0", **options))
-        self.runner = CallRunner(self.clock, self.perform)
+        self.runner = CallRunner(self.clock, self.perform, CallObserver(ServingMetrics(), None, self.clock.now))
         self.warm_ups = WarmUps(self.clock, self.perform)
         self.rolls, self.calls, self.refused = 0, [], 0
         self.perform(self.model, self.model.router.add(self.version(1.0), self.clock.now()))

@@ -87,7 +87,7 @@ class FakeExecutor:
 class World:
     """A service that runs in the test's event loop."""
 
-    def __init__(self, model=None, executors=(), **options):
+    def __init__(self, model=None, executors=(), observer=None, **options):
         executors = executors or (FakeExecutor(),)
         model = {"name": "digits", **({"module": "app1", "version": "1"} if model is None else model), **options}
         config = ServeConfig(
@@ -97,7 +97,7 @@ class World:
         self.executors = {each.label: each for each in executors}
         self.direct = executors[0].direct
         self.answers = []
-        self.service = LiveService(config, self.executors, self.clock)
+        self.service = LiveService(config, self.executors, self.clock, observer=observer)
 
     async def __aenter__(self):
         await self.service.start()

@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from cnflow import __version__
@@ -68,6 +68,7 @@ class TraceClient:
             events=_events(span),
             links=[Link(_context(span.trace, other)) for other in span.links],
             status=status,
+            kind=SpanKind.SERVER if span.is_server else SpanKind.INTERNAL,
             start_time=_nanoseconds(span.start),
             end_time=_nanoseconds(span.end),
             instrumentation_scope=self._scope,

@@ -57,6 +57,8 @@ class Span(NamedTuple):
     """Empty for a span that is not a failure."""
 
     problem: Problem | None = None
+    is_server: bool = False
+    """It answers a request; `parent`, if there is one, is the caller's."""
 
 
 class _OpenTask:
