@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cnflow.errors import CnflowError
-from cnflow.tasks.models import RowForm as RowForm  # noqa: PLC0414 - fronts and services have it from here
+from cnflow.tasks.models import RowForm as RowForm  # noqa: PLC0414, TC001 - fronts, services have it from here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
