@@ -2,13 +2,13 @@
 
 ::
 
-    submit ──> add ──────┐
-    reported ──> remove ─┼──> number of tasks, number by distinct resources ──┐
+    submit ──> add ──────┐    number of tasks, number by distinct resources
+    reported ──> remove ─┼──> and rows of calls of models (`call_demand`) ────┐
                          │                                                    ├── slots_needed ──> Demand ──> strategy
     a manager connects ──┴──> shape of a node (expected from the settings ────┘
                               until the first one has)
 
-A task without `resources` is not looked at: it counts for one slot.
+Any other task is not looked at: it counts for one slot.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.blocks.callbacks import Demand
 from cnflow.executors.high_throughput.block_requests import accelerators, expected_slots
+from cnflow.tasks.call_demand import CallDemand
 from cnflow.tasks.node_shape import NodeShape, slots_needed
 from cnflow.units import GIB
 from cnflow.wire.manager_messages import Node
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cnflow.config import HighThroughputExecutor
     from cnflow.ids import TaskId
     from cnflow.model.resources import Resources
+    from cnflow.model.task import AppFunction, Outcome, TaskToRun
     from cnflow.wire.manager_messages import ManagerInfo
 
 _PLENTY = 2**60
@@ -47,10 +49,33 @@ class TaskDemand:
         """Resources by task, of tasks that have any."""
 
         self._counts: Counter[Resources | None] = Counter()
+        self._calls: dict[TaskId, tuple[AppFunction, int]] = {}
+        """Model and number of rows, of calls without resources."""
+
+        self._call_demand = CallDemand()
 
     def on_node(self, info: ManagerInfo) -> None:
         """Learn the shape of a node from a manager that connected."""
         self._shape = NodeShape.of(info.slots, info.node)
+
+    def on_submitted(self, task: TaskToRun) -> None:
+        """Count a task that has resources, or is a call of a model."""
+        if task.options.resources is not None:
+            self.add(task.id, task.options.resources)
+        elif task.batch is not None and task.batch.rows:
+            self._calls[task.id] = task.app, task.batch.rows
+            self._call_demand.add(task.app, task.app.batching, task.batch.rows)
+
+    def on_reported(self, outcomes: Iterable[Outcome]) -> None:
+        """Count the tasks of *outcomes* no more."""
+        if not (self._resources or self._calls):
+            return
+        outcomes = list(outcomes)
+        self.remove(outcome.id for outcome in outcomes)
+        for outcome in outcomes if self._calls else ():
+            call = self._calls.pop(outcome.id, None)
+            if call is not None:
+                self._call_demand.remove(*call, outcome.seconds)
 
     def add(self, task: TaskId, resources: Resources) -> None:
         """Count a task that needs *resources*."""
@@ -72,10 +97,14 @@ class TaskDemand:
         """Count no task."""
         self._resources.clear()
         self._counts.clear()
+        self._calls.clear()
+        self._call_demand.clear()
 
     def of(self, tasks: int, activity: int, finished: int) -> Demand:
-        """Return the demand of *tasks* unfinished ones, those with resources among them."""
-        slots = tasks - len(self._resources)
+        """Return the demand of *tasks* unfinished ones, those with resources, and calls of models, among them."""
+        slots = tasks - len(self._resources) - len(self._calls)
+        if self._calls:
+            slots += self._call_demand.slots()
         if self._counts:
             slots += slots_needed(self._counts, self._shape)
         return Demand(tasks, activity, finished, slots)

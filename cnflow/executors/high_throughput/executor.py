@@ -150,8 +150,8 @@ class HighThroughputBackend:
                 error_of_all = self._error
                 if error_of_all is None:
                     self._held[task.id] = held
-                    if task.options.resources is not None:
-                        self._demand.add(task.id, task.options.resources)
+                    if task.options.resources is not None or task.batch is not None:
+                        self._demand.on_submitted(task)
                     # Under the lock, so that a cancellation of a held task finds it on its way.
                     if self._adopted is None or task.id >= FIRST_CALL or not self._adopted.take(serialized):
                         self._client.send(serialized, at_once=len(self._held) <= _FEW)
@@ -375,7 +375,7 @@ class HighThroughputBackend:
         with self._lock:
             popped = [(outcome, self._held.pop(outcome.id, None)) for outcome in ready]
             ours = [outcome for outcome, held in popped if held is not None]
-            self._demand.remove(outcome.id for outcome in ours)
+            self._demand.on_reported(ours)
             self._finished += len(ours)
             if self._cancelled:
                 self._cancelled.difference_update(outcome.id for outcome in ours)

@@ -78,19 +78,21 @@ class ScheduledTask:
         id: as the client knows it.
         attempt: of the client.
         function: its function.
+        rows: of a call of a model; 0 for other tasks.
         kind: of its needs.
         line: of its client's queue, in which it was.
         cost: workers that it takes, or as many as its cores or accelerators.
         is_running: a manager has it.
     """
 
-    __slots__ = ("attempt", "client", "cost", "function", "id", "is_running", "kind", "line")
+    __slots__ = ("attempt", "client", "cost", "function", "id", "is_running", "kind", "line", "rows")
 
     def __init__(self, client: Client, task: Task, line: Optional[Kind]) -> None:
         self.client = client
         self.id: TaskId = task.id
         self.attempt = task.attempt
         self.function: FunctionId = task.function
+        self.rows: int = task.rows
         self.kind = kind = kind_of(task)
         self.line = line
         self.cost = 1.0 if kind is None else max(1.0, kind[0], float(kind[2]))

@@ -27,7 +27,7 @@ The tasks of one client never wait for those of another that fit no node now: ea
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 import msgspec
 
@@ -38,6 +38,7 @@ from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_s
 from cnflow.interchange.pool.client_queue import BULK, EXPRESS, kind_of
 from cnflow.interchange.pool.fair_share import FairShare
 from cnflow.interchange.pool.models import ClientModels
+from cnflow.tasks.call_demand import CallDemand
 from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport, WorkerNote
 from cnflow.wire.pipe import ResultKind
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
     from cnflow.wire.function_messages import Function
     from cnflow.wire.manager_messages import ManagerInfo, StatusQuery
-    from cnflow.wire.messages import ResultParcel, TaskParcel
+    from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
 _WINDOW = 8
 """Tasks of one client and kind that wait in the scheduler: enough to see which fit, few enough for turns to count."""
@@ -94,6 +95,7 @@ class PoolInterchange:
         self._no_workers = _NO_NEWS
         self._unfinished: Counter[Optional[Kind]] = Counter()
         self._running: Counter[Optional[Kind]] = Counter()
+        self._calls = CallDemand()
 
     # Clients
 
@@ -116,7 +118,7 @@ class PoolInterchange:
             return []
         self._functions.on_client_gone(client)
         for task, _ in record.queue:
-            self._on_ended(kind_of(task))
+            self._on_ended(kind_of(task), task)
         attempts = {number: self._tasks[number].attempt for number in record.scheduled.values()}
         actions = self.scheduler.on_prepare(self.models.all()) if self.models.on_client_gone(client) else []
         return self.route([*actions, *(self.scheduler.on_cancelled(attempts, now) if attempts else ())])
@@ -144,9 +146,12 @@ class PoolInterchange:
                 raise ValueError(f"task {task.id} with needs that are no numbers")
         self._functions.on_received(client, functions)
         for parcel in tasks:
-            self._unfinished[kind_of(parcel[0])] += 1
+            kind = kind_of(parcel[0])
+            self._unfinished[kind] += 1
+            if kind is None and parcel[0].rows:
+                self._on_call(parcel[0])
             if (replaced := record.queue.add(parcel)) is not None:
-                self._on_ended(kind_of(replaced[0]))
+                self._on_ended(kind_of(replaced[0]), replaced[0])
         if record.queue.has_calls:
             self.scheduler.allow_calls()
         self.submitted += len(tasks)
@@ -156,7 +161,7 @@ class PoolInterchange:
         record = self.clients[client]
         results = []
         for task, _ in record.queue.remove(attempts):
-            self._on_ended(kind_of(task))
+            self._on_ended(kind_of(task), task)
             record.ended += 1
             results.append(on.cancel_result(task))
         scheduled = {record.scheduled[task]: attempt for task, attempt in attempts.items() if task in record.scheduled}
@@ -272,7 +277,7 @@ class PoolInterchange:
         for parcel in results:
             result = parcel[0]
             is_piece = result.kind == ResultKind.PARTIAL
-            scheduled = self._tasks.get(result.id) if is_piece else self._pop(result.id)
+            scheduled = self._tasks.get(result.id) if is_piece else self._pop(result.id, result.seconds)
             if scheduled is not None and scheduled.client.id in self.clients:
                 result.id = scheduled.id
                 scheduled.client.ended += not is_piece
@@ -293,8 +298,8 @@ class PoolInterchange:
         reports = [ForClient(client, down._replace(lost=tasks)) for client, tasks in lost.items()]
         return [down._replace(lost={}), *reports]
 
-    def _pop(self, number: TaskId) -> Optional[ScheduledTask]:
-        """Remove a task that has ended; None if nobody knows it."""
+    def _pop(self, number: TaskId, seconds: float = 0.0) -> Optional[ScheduledTask]:
+        """Remove a task that has ended, and ran for *seconds*; None if nobody knows it."""
         scheduled = self._tasks.pop(number, None)
         if scheduled is None:
             return None
@@ -309,11 +314,16 @@ class PoolInterchange:
                 del self._running[scheduled.kind]
         else:
             client.inside[scheduled.line] -= 1
-        self._on_ended(scheduled.kind)
+        self._on_ended(scheduled.kind, scheduled, seconds)
         return scheduled
 
-    def _on_ended(self, kind: Optional[Kind]) -> None:
+    def _on_call(self, task: Task) -> None:
+        self._calls.add(task.function, self._functions.table[task.function].batching, task.rows)
+
+    def _on_ended(self, kind: Optional[Kind], task: Union[Task, ScheduledTask], seconds: float = 0.0) -> None:
         self.ended += 1
+        if kind is None and task.rows:
+            self._calls.remove(task.function, task.rows, seconds)
         self._unfinished[kind] -= 1
         if not self._unfinished[kind]:
             del self._unfinished[kind]
@@ -328,13 +338,17 @@ class PoolInterchange:
 
     def report(self, now: Seconds) -> PoolReport:
         """State of the clients and their queues."""
-        counts = self._unfinished.most_common()
+        calls, workers = len(self._calls), self._calls.slots()
+        every = self._unfinished.items()
+        counts = Counter(
+            {kind: count if kind is not None else count - calls + workers for kind, count in every}
+        ).most_common()
         shown, others = counts[:_MOST_NEEDS], counts[_MOST_NEEDS:]
-        needs = [QueuedNeeds(count, count - self._running[kind], Needs(*(kind or ()))) for kind, count in shown]
+        needs = [QueuedNeeds(count, max(0, count - self._running[kind]), Needs(*(kind or ()))) for kind, count in shown]
         if others:
             running = sum(self._running[kind] for kind, _ in others)
             unfinished = sum(count for _, count in others)
-            needs.append(QueuedNeeds(unfinished, unfinished - running, Needs()))
+            needs.append(QueuedNeeds(unfinished, max(0, unfinished - running), Needs()))
         clients = [client.status(now) for client in self.clients.values()]
         return PoolReport(clients, needs, self.submitted, self.ended, len(self._infos))
 

@@ -5,7 +5,9 @@ from hypothesis import given
 
 from cnflow.config import HighThroughputExecutor, LocalProvider
 from cnflow.executors.high_throughput.demand import TaskDemand
+from cnflow.model.batching import BatchLimits, BatchPart
 from cnflow.model.resources import Resources
+from cnflow.model.task import NO_OPTIONS, AppFunction, Outcome, RunOptions, TaskToRun
 from cnflow.testing import FakeProviderSettings
 from cnflow.wire.manager_messages import ManagerInfo, Node
 
@@ -78,3 +80,31 @@ def test_counts_are_those_of_the_tasks_that_are_held(steps):
         for each, needed in held.items():
             again.add(each, needed)
         assert demand.of(9, 1, 0) == again.of(9, 1, 0)
+
+
+def call(number, rows, resources=None):
+    options = NO_OPTIONS if resources is None else RunOptions(resources=resources)
+    return TaskToRun(number, MODEL, (), {}, options, batch=BatchPart(rows))
+
+
+MODEL = AppFunction(len)
+MODEL.batching = BatchLimits(max_batch=8)
+
+
+def test_calls_of_a_model_take_a_slot_for_each_batch_beside_other_tasks():
+    demand = demand_on(4)
+    for number in range(20):
+        demand.on_submitted(call(number, 1))
+    assert demand.of(25, 1, 0)[:4] == (25, 1, 0, 5 + 3)
+    demand.on_reported([Outcome(number, None, seconds=0.1) for number in range(12)])
+    assert demand.of(13, 1, 12).slots == 5 + 1
+    demand.clear()
+    assert demand.of(0, 1, 25).slots == 0
+
+
+def test_call_with_resources_counts_by_these():
+    demand = demand_on(4)
+    demand.on_submitted(call(0, 1, Resources(cores=4)))
+    assert demand.of(1, 1, 0).slots == 4
+    demand.on_reported([Outcome(0, None)])
+    assert demand.of(0, 1, 0).slots == 0

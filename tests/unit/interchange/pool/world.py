@@ -65,6 +65,8 @@ class World:
 
         self.owner = []
         self.released = []
+        self.prepared = []
+        """Manager and names of the functions of each order to load models."""
 
     # Events
 
@@ -77,9 +79,9 @@ class World:
     def leave(self, client):
         self.perform(self.pool.on_client_gone(client.id, self.now))
 
-    def submit(self, client, *numbers, needs=None, attempt=0, functions=(FUNCTION,), forgets=False, walltime=0.0):
+    def submit(self, client, *numbers, needs=None, attempt=0, functions=(FUNCTION,), forgets=False, **fields):
         made = functions[0].id if functions else FUNCTION.id
-        parcels = [(Task(number, made, b"", needs=needs, attempt=attempt, walltime=walltime), ()) for number in numbers]
+        parcels = [(Task(number, made, b"", needs=needs, attempt=attempt, **fields), ()) for number in numbers]
         self.pool.on_submitted(client.id, functions, parcels, forgets=forgets)
         self.dispatch()
 
@@ -111,6 +113,9 @@ class World:
         self.of_scheduler(self.pool.scheduler.on_manager_left(manager.name, reason))
         self.dispatch()
 
+    def prepare(self, client, *functions):
+        self.perform(self.pool.on_prepare(client.id, functions))
+
     def no_workers(self, reason, *, is_final=False):
         self.perform(self.pool.on_no_workers(reason, is_final=is_final))
 
@@ -141,6 +146,8 @@ class World:
                         manager.stopping[number] = manager.tasks.pop(number)
             elif isinstance(action, ReleaseResults):
                 self.released += action.blobs
+            elif isinstance(action, on.SendPrepare):
+                self.prepared.append((action.manager, [function.name for function in action.functions]))
             else:
                 self.owner.append(action)
 
