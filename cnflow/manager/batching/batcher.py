@@ -134,17 +134,17 @@ class Batcher:
         self._new.clear()
         return tasks
 
-    def next_at(self, now: Seconds) -> Seconds:
+    def next_at(self) -> Seconds:
         """Time at which the first batch is due of those that wait for more rows; infinite if there is none."""
-        due = (queue.due_at(now, is_bulk=_lane(queue)) for queue in self._queues.values())
+        due = (queue.due_at(is_bulk=_lane(queue)) for queue in self._queues.values())
         return min(due, default=_NEVER)
 
-    def take(self, now: Seconds, idle: int, *, is_last: bool = False) -> Optional[list[TaskParcel]]:
+    def take(self, now: Seconds, workers: int, *, is_last: bool = False) -> Optional[list[TaskParcel]]:
         """Remove and return the calls of the next batch; None if none is due.
 
         Args:
             now: the time.
-            idle: workers that wait for a batch, this one included.
+            workers: those that are idle now or soon, this one included.
             is_last: no call follows those that are here: none waits for more rows.
         """
         self._stamp(now)
@@ -155,7 +155,7 @@ class Batcher:
             return None
         self._interactive_in_a_row = 0 if chosen.is_bulk else self._interactive_in_a_row + 1
         queue = self._queues[chosen.key]
-        batch = queue.take(now, idle, is_bulk=chosen.is_bulk)
+        batch = queue.take(workers, is_bulk=chosen.is_bulk)
         if not queue:
             del self._queues[chosen.key]
         return batch
@@ -177,7 +177,7 @@ class Batcher:
                 first = queue.first(is_bulk=is_bulk)
                 if first is None or (is_bulk and queue.first(is_bulk=False) is not None and not is_turn_of_bulk):
                     continue
-                if is_last or queue.due_at(now, is_bulk=is_bulk) <= now:
+                if is_last or queue.due_at(is_bulk=is_bulk) <= now:
                     choices.append(_Choice(is_bulk, first.number, key))
         if is_turn_of_bulk and any(choice.is_bulk for choice in choices):
             choices = [choice for choice in choices if choice.is_bulk]

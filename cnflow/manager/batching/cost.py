@@ -19,6 +19,7 @@ _TRUSTED_FROM = 5
 _DEVIATION_SHARE = 0.1
 _DEVIATIONS = 2.0
 _LEAST_VARIANCE = 1e-3
+_WORTH_DIVIDING = 0.8
 
 
 class CostModel:
@@ -72,15 +73,12 @@ class CostModel:
         return self.is_known and self.seconds(share) < _WORTH_DIVIDING * self.seconds(rows)
 
     def _line(self) -> tuple[float, float]:
-        """Fixed time and time of each row; a model that was seen with one size of batches has no fixed time."""
+        """Fixed time and time of each row; half and half while batches of one size only were seen."""
         if self._weight == 0.0:
             return 0.0, 0.0
         variance = self._weight * self._rows_rows - self._rows * self._rows
         if variance <= _LEAST_VARIANCE * self._rows * self._rows:
-            return 0.0, self._seconds / max(self._rows, 1.0)
+            return self._seconds / self._weight / 2.0, self._seconds / max(self._rows, 1.0) / 2.0
         slope = (self._weight * self._rows_seconds - self._rows * self._seconds) / variance
         per_row = min(max(slope, 0.0), self._seconds / max(self._rows, 1.0))
         return max(0.0, (self._seconds - per_row * self._rows) / self._weight), per_row
-
-
-_WORTH_DIVIDING = 0.8

@@ -134,9 +134,9 @@ class BatchDispatch:
                 left += 1
                 idle.pop()
                 continue
-            batch = self.batcher.take(now, len(idle), is_last=is_last)
+            batch = self.batcher.take(now, self._workers.ready, is_last=is_last)
             if batch is None:
-                self._due = self.batcher.next_at(now)
+                self._due = self.batcher.next_at()
                 return
             self._is_turn_of_tasks = True
             if not self._place(batch, idle, functions, actions, now):

@@ -7,7 +7,7 @@
                                                      (a call that has more by itself runs alone)
 
 A batch is due when it is full, or its first call has waited for `max_wait`. It has calls of both lanes only where a
-latency target bounds it anyway.
+latency target bounds it anyway, which it takes half of: the other half is for the wait.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from cnflow.wire.function_messages import Batching
     from cnflow.wire.messages import Task, TaskParcel
 
-_WAIT_SHARE = 0.5
-"""Share of the latency target that the wait of a call may take of its batch: a late one makes no batch tiny."""
+_BATCH_SHARE = 0.5
+"""Share of the latency target that is for the batch itself."""
 
 
 class Key(NamedTuple):
@@ -105,37 +105,41 @@ class BatchQueue:
                 removed.append(each.parcel[0])
         return removed
 
-    def limit(self, now: Seconds, *, is_bulk: bool) -> int:
-        """Most rows of a batch that begins now with the first call of the lane."""
+    @property
+    def limit(self) -> int:
+        """Most rows of a batch that begins now.
+
+        Half of the latency target is for the batch: the other half is the wait of a call that comes just after the
+        start of one, and has to see its end. It is not less for calls that are late already: small batches would make
+        all others late, too.
+        """
         target = self.limits.latency_target
         if not target:
             return self.limits.max_batch
-        first = self._lanes[is_bulk][0]
-        waited = min(max(now - first.arrived, 0.0), target * _WAIT_SHARE)
-        return min(self.limits.max_batch, self._cost.most_rows(target - waited))
+        return min(self.limits.max_batch, self._cost.most_rows(target * _BATCH_SHARE))
 
-    def due_at(self, now: Seconds, *, is_bulk: bool) -> Seconds:
-        """Time from which on an idle worker begins with the first call of the lane; *now* or before if at once."""
+    def due_at(self, *, is_bulk: bool) -> Seconds:
+        """Time from which on an idle worker begins with the first call of the lane."""
         first = self._lanes[is_bulk][0]
         wait = self.limits.max_wait
-        if not wait or self._rows[is_bulk] >= self.limit(now, is_bulk=is_bulk):
+        if not wait or self._rows[is_bulk] >= self.limit:
             return first.arrived
         if self.limits.latency_target:
-            wait = min(wait, max(0.0, self.limits.latency_target - self._cost.seconds(self._rows[is_bulk])))
+            wait = min(wait, self.limits.latency_target * (1 - _BATCH_SHARE))
         return Seconds(first.arrived + wait)
 
-    def take(self, now: Seconds, idle: int, *, is_bulk: bool) -> list[TaskParcel]:
+    def take(self, workers: int, *, is_bulk: bool) -> list[TaskParcel]:
         """Remove and return the calls of a batch that begins now with the first one of the lane.
 
         Args:
-            now: the time.
-            idle: workers that wait for a batch, this one included: they share what they can do in less time.
+            workers: those that are idle now or soon, this one included: they share what they can do in less time.
             is_bulk: lane of the first call.
         """
-        limit = self.limit(now, is_bulk=is_bulk)
+        limit = self.limit
         rows = self._rows[is_bulk]
-        share = -(-rows // idle)
-        if idle > 1 and rows <= limit * idle and self._cost.is_worth_dividing(min(rows, limit), share):
+        share = -(-rows // workers)
+        is_shared = workers > 1 and not self.limits.max_wait and rows <= limit * workers
+        if is_shared and self._cost.is_worth_dividing(min(rows, limit), share):
             limit = share
         batch, left = self._take(is_bulk, limit, [])
         if not is_bulk and self.limits.latency_target and left > 0 and not self._lanes[0]:
