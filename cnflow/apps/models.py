@@ -12,24 +12,29 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import weakref
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.apps.app import App
+from cnflow.apps.direct_calls import PieceStream, prepare
 from cnflow.apps.options import ParsedOptions, parse_options
 from cnflow.dataflow import loaded_run
-from cnflow.dataflow.call_options import INHIBIT, SPECIAL, parse_call_options
+from cnflow.dataflow.call_options import INHIBIT, SPECIAL, parse_call_options, run_options
 from cnflow.errors import ConfigurationError
 from cnflow.model.batching import BatchLimits
+from cnflow.model.task import NO_OPTIONS as NO_RUN_OPTIONS
 from cnflow.model.task import AppFunction, AppKind
 from cnflow.tasks import inside
 from cnflow.tasks.direct_models import DirectModel
-from cnflow.tasks.models import Model, RowForm
+from cnflow.tasks.models import STREAM, Model, RowForm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cnflow.dataflow import AppFuture, DataFlowKernel
+    from cnflow.tasks.models import Description
 
 _VALUES, _ROW = int(RowForm.VALUES), int(RowForm.ROW)
 _READ = SPECIAL | {INHIBIT}
@@ -93,7 +98,7 @@ class ModelApp(App[[Any], Any]):
         model: what workers load.
     """
 
-    __slots__ = ("_bulk", "_missing", "_own", "model")
+    __slots__ = ("_bulk", "_missing", "_own", "_warmed", "model")
 
     def __init__(
         self, model: Model, given: ParsedOptions, own: ModelOptions, *, app_function: AppFunction | None = None
@@ -105,6 +110,7 @@ class ModelApp(App[[Any], Any]):
         self._cnflow = self._cnflow._replace(app=made, options=options, keywords=given.keywords)
         self._bulk = replace(options, is_bulk=True)
         self._own = own
+        self._warmed: weakref.WeakSet[DataFlowKernel] = weakref.WeakSet()
         self._missing = _missing_arguments(model)
         self.model = model
         _take_names(self, model)
@@ -146,6 +152,44 @@ class ModelApp(App[[Any], Any]):
         parts = (listed[begin : begin + chunk] for begin in range(0, len(listed), chunk))
         return [self._call(_VALUES, part, keywords, is_bulk=True) for part in parts]
 
+    def stream(self, row: Any, **keywords: Any) -> Iterator[Any]:  # noqa: ANN401 - the user's own
+        """Call ``stream(row)`` of the model in a worker, and return an iterator over its pieces, as they come.
+
+        The call is no task of the graph: nothing waits for it, repeats it or remembers it. Closing the iterator stops
+        it. With an executor without workers, the model runs in the thread that iterates.
+
+        Args:
+            row: one row; a future is waited for.
+            **keywords: parameters of the model's ``stream``.
+        """
+        if inside.thread.runs_task:
+            return self.function.stream(row, **keywords)  # type: ignore[attr-defined,no-any-return]  # as above
+        parts, dfk = self._cnflow, self._usable_run()
+        row = row.result() if isinstance(row, Future) else row
+        direct = getattr(dfk.executor_of(parts.app, parts.options), "direct", None)
+        if direct is None:
+            return self.function.stream(row, **keywords)  # type: ignore[attr-defined,no-any-return]  # as above
+        options = run_options(parse_call_options(parts.app.name, parts.keywords)) if parts.keywords else NO_RUN_OPTIONS
+        args = (_ROW + STREAM, row, keywords) if keywords else (_ROW + STREAM, row)
+        return PieceStream(direct, parts.app, args, options)
+
+    def prepare(self) -> Future[Description]:
+        """Have all workers load the model now, and those that start later before they get tasks.
+
+        Returns:
+            Future of the description by the first worker that has loaded it, or of the error of one that cannot.
+        """
+        parts, dfk = self._cnflow, self._usable_run()
+        direct = getattr(dfk.executor_of(parts.app, parts.options), "direct", None)
+        if direct is not None:
+            return prepare(direct, parts.app)
+        future: Future[Description] = Future()
+        try:
+            future.set_result(self.model.describe())
+        except Exception as error:  # noqa: BLE001 - the user's
+            future.set_exception(error)
+        return future
+
     def bind(self, *args: Any, **keywords: Any) -> ModelApp:  # noqa: ANN401 - the user's own
         """Return an app whose workers construct the class with these arguments: ``Model.bind("weights.pt")``.
 
@@ -183,10 +227,10 @@ class ModelApp(App[[Any], Any]):
     with_options = options
 
     def _call(self, form: int, rows: Any, keywords: dict[str, Any], *, is_bulk: bool = False) -> AppFuture[Any]:  # noqa: ANN401 - the user's own
-        parts = self._cnflow
-        if self._missing:
-            raise ConfigurationError(f"{parts.app.name}: {self._missing}")
-        dfk = parts.dfk or loaded_run.current() or self._require_run()
+        parts, dfk = self._cnflow, self._usable_run()
+        if self._own.warm and dfk not in self._warmed:
+            self._warmed.add(dfk)
+            self.prepare()
         options = self._bulk if is_bulk else parts.options
         if not keywords and not parts.keywords:
             return dfk.submit(parts.app, (form, rows), {}, options)
@@ -196,8 +240,11 @@ class ModelApp(App[[Any], Any]):
         args = (form, rows, passed) if passed else (form, rows)
         return dfk.submit(parts.app, args, {}, options, call_options)
 
-    def _require_run(self) -> DataFlowKernel:
-        return loaded_run.require(f"{self._cnflow.app.name}()")
+    def _usable_run(self) -> DataFlowKernel:
+        parts = self._cnflow
+        if self._missing:
+            raise ConfigurationError(f"{parts.app.name}: {self._missing}")
+        return parts.dfk or loaded_run.current() or loaded_run.require(f"{parts.app.name}()")
 
     def __repr__(self) -> str:
         return f"<model_app {self._cnflow.app.name}>"

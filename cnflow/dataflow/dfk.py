@@ -184,6 +184,14 @@ class DataFlowKernel:
         """Live executors by label, those made for an image included."""
         return {label: executor for label, executor in list(self._graph.executors.items()) if label != join_apps.LABEL}
 
+    def executor_of(self, app: AppFunction, options: AppOptions = NO_OPTIONS) -> Executor:
+        """Return the executor for the next task of *app*; executors that fit take turns.
+
+        Raises:
+            ConfigurationError: no executor can run it, or the run has ended.
+        """
+        return self._graph.executors[self._graph.choose_executor(app, options)]
+
     @property
     def staging_retries(self) -> int:
         """Implements `cnflow.interfaces.staging.StagingRun.staging_retries`."""

@@ -17,6 +17,7 @@ import functools
 import inspect
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.errors.apps import InvalidRowsError, PredictModuleError
@@ -123,6 +124,8 @@ class RowReader:
             raise self._invalid([], f"they are no JSON: {error}", "json_invalid") from None
         if not isinstance(values, list):
             raise self._invalid([], f"they are {_json_type(values)}, not an array of rows", "list_type")
+        if _MAY_OVERFLOW.search(body) and (loc := _place_of_infinity(values)):
+            raise self._invalid(loc, "it is too large for a number", "finite_number")
         return values
 
     def _from_tensors(self, tensors: Any) -> Any:  # noqa: ANN401 - a sequence of Tensors
@@ -176,6 +179,21 @@ def find_unwritable(value: Any, where: str = "result") -> tuple[str, Any]:  # no
         if found[0]:
             return found
     return "", None
+
+
+_MAY_OVERFLOW = re.compile(rb"[0-9.][eE][+]?[0-9]{3}|[0-9]{309}")
+"""Numbers that may be above 1.8e308, which are infinite once they are read."""
+
+
+def _place_of_infinity(value: Any) -> list[Any]:  # noqa: ANN401 - from JSON
+    """Return the path to the first infinite number in *value*; empty if there is none."""
+    parts: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        if isinstance(part, float) and math.isinf(part):
+            return [key]
+        if isinstance(part, (list, dict)) and (inner := _place_of_infinity(part)):
+            return [key, *inner]
+    return []
 
 
 def _refuse_constant(name: str) -> Any:  # noqa: ANN401 - it returns nothing

@@ -6,8 +6,8 @@ import os
 import pytest
 
 import cnflow
-from cnflow import Config, model_app, python_app
-from cnflow.errors import InvalidRowsError
+from cnflow import Config, model_app, predict_app, python_app
+from cnflow.errors import ConfigurationError, InvalidRowsError, PredictModuleError
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 in_workers = functools.partial(model_app, executors="workers")
@@ -98,3 +98,43 @@ def test_model_runs_in_threads(run):
 
 def test_future_of_rows_is_waited_for(run):
     assert shout(shout(["a"])).result(60) == ["A"]
+
+
+def test_pieces_of_a_stream_come_one_by_one(run):
+    assert list(Scale.stream(4)) == [0, 2, 4, 6]
+
+
+def test_stream_that_is_closed_leaves_the_worker(run):
+    pieces = Scale.stream(10**9)
+    assert next(pieces) == 0
+    pieces.close()
+    assert Scale([1]).result(60) == [(2, 1)]
+
+
+def test_model_without_stream_says_so(run):
+    with pytest.raises(PredictModuleError, match=r"shout has no stream\(row\)"):
+        list(shout.stream("a"))
+
+
+def test_prepared_model_is_described(run):
+    described = Scale.prepare().result(60)
+    assert (described.name, described.methods) == ("Scale", ["predict", "stream", "setup"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: model_app(str.__class__("Empty", (), {})), "no method predict"),
+        (lambda: model_app("app1"), r"write predict_app\(module='app1'\)"),
+        (lambda: model_app(3), "for a class or a function, not for 3"),
+        (lambda: model_app(max_batch=0)(print), "max_batch=...\\) must be a number of rows from 1 on, not 0"),
+        (lambda: predict_app(module="app1", max_wait=-1), "max_wait"),
+        (lambda: Scale.options(latency_target=float("nan")), "latency_target"),
+        (lambda: Scale.bind(1, 2, 3), r"too many positional arguments.*\.bind\("),
+        (lambda: shout.bind(1), "keywords alone"),
+        (lambda: Scale.options(max_bach=3), "has no option 'max_bach'"),
+    ],
+)
+def test_wrong_models_and_options_are_refused_at_once(make, words):
+    with pytest.raises(ConfigurationError, match=words):
+        make()
