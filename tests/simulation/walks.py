@@ -38,7 +38,7 @@ from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.manager_numbers import ManagerNumbers
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
-from cnflow.manager.actions import SendFunction, SendTask
+from cnflow.manager.actions import SendBatch, SendFunction, SendTask
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
 from cnflow.manager.workers import worker as worker_module
@@ -46,7 +46,7 @@ from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
-from cnflow.wire.function_messages import Function
+from cnflow.wire.function_messages import Batching, Function
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind as Kind
@@ -65,7 +65,8 @@ FUNCTIONS = [
     Function(bytes([number]) * 16, f"f{number}", 0, "", b"code", tuple(module.id for module in MODULES[number:]))
     for number in range(6)
 ]
-TABLE = {function.id: function for function in [*FUNCTIONS, *MODULES]}
+MODEL = Function(b"m" * 16, "model", 0, "", b"code", (), Batching(max_batch=4))
+TABLE = {function.id: function for function in [*FUNCTIONS, *MODULES, MODEL]}
 SMALL = 1200
 """Bytes of some two functions: a receiver is to forget them again and again."""
 
@@ -73,6 +74,12 @@ NEEDS = [None, None, None, Needs(cores=0.5), Needs(cores=1.0), Needs(cores=2.0),
 MAX_TASKS, MAX_NODES = 40, 16
 SHARE_OF_PARTS = 0.3
 """Of results, and of moments at which the driver requests parts of results."""
+
+SHARE_OF_CALLS = 0.4
+"""Of tasks without needs: calls of a model, of which half are bulk."""
+
+STREAM = "stream"
+"""Batches of this kind, `Task.apart`, have pieces before their end."""
 
 LEAVING = "its block is drained"
 
@@ -175,9 +182,15 @@ class SimulatedNode:
         self.up: list[list[Any]] = []
         self.down: list[list[Any]] = []
         self.session, self.former = Session(new_identity()), b""
-        self.window = 0
+        self.window = self.calls = 0
         self.at_workers: dict[int, set[bytes]] = collections.defaultdict(set)
         self.born, self.last_heard = world.now, world.now
+        self.pieces: collections.Counter[tuple[int, int]] = collections.Counter()
+        """Pieces of each attempt so far."""
+
+        self.prepared = 0
+        """Orders to load models, with those of before."""
+
         self.kept: set[bytes] = set()
         """Parts of results that the driver has not released."""
 
@@ -242,6 +255,9 @@ class SimulatedNode:
                 self.state.on_drain()
         elif isinstance(message, msg.Cancel):
             self.state.on_cancel(message.tasks, self.world.now)
+        elif isinstance(message, msg.Prepare):
+            assert [function.id for function in message.functions] == [MODEL.id]
+            self.prepared += 1
         elif isinstance(message, msg.Drain):
             in_reply = self.is_self_draining or self.block in self.world.drained_blocks or self.awaits_drain
             assert in_reply or self.world.is_near_end(self), "drained without need"
@@ -261,7 +277,8 @@ class SimulatedNode:
         self._send_results()
         kept = self.session.unacknowledged()
         dones = [m for frames in kept if isinstance(m := msg.decode_from_manager(bytes(frames[0])), msg.Done)]
-        held = {r.id: r.attempt for done in dones for r in done.results if r.kind != Kind.CANCELLED}
+        no_ends = Kind.CANCELLED, Kind.PARTIAL
+        held = {r.id: r.attempt for done in dones for r in done.results if r.kind not in no_ends}
         self.former, self.session = self.session.identity, Session(new_identity())
         self._send(self._registration({**held, **self.state.held()}))
         for done in dones:
@@ -278,10 +295,10 @@ class SimulatedNode:
         self._send(msg.Draining("draining"))
 
     def _send_results(self) -> None:
-        parcels, window = self.state.take_results(), self.state.window
-        if parcels or window != self.window:
-            self.window = window
-            self._send(msg.Done(window, [result for result, _ in parcels]))
+        parcels, window, calls = self.state.take_results(), self.state.window, self.state.calls
+        if parcels or (window, calls) != (self.window, self.calls):
+            self.window, self.calls = window, calls
+            self._send(msg.Done(window, [result for result, _ in parcels], calls))
 
     def take_turn(self) -> None:
         if not self.is_alive:
@@ -298,6 +315,12 @@ class SimulatedNode:
                 self.started += 1
                 assert not self.world.is_single_use or self.started == 1, f"{self.name!r} runs a second task"
                 assert task.function in self.at_workers[action.rank], f"a worker lacks the function of task {task.id}"
+            elif isinstance(action, SendBatch):
+                self.started += len(action.tasks)
+                assert not self.world.is_single_use or self.started == 1, f"{self.name!r} runs a second task"
+                assert MODEL.id in self.at_workers[action.rank], "a worker lacks the model"
+                assert len({task.apart for task, _ in action.tasks}) == 1
+                self.world.counts["batches of several"] += len(action.tasks) > 1
         self._send_results()
         if self.state.is_drained and not self.awaits_drain and not self.is_leaving and not self.kept:
             self.is_leaving = self.has_left = True
@@ -328,6 +351,8 @@ class SimulatedNode:
         elif kind is None:
             self.state.on_worker_exit(rank, -9, "")
             self.at_workers[rank].clear()
+        elif worker.batch is not None:
+            self.state.on_results(rank, [(r, ()) for r in self._results_of_batch(rng, worker, kind)], self.world.now)
         else:
             task = worker.tasks[0][0]
             ends = Kind.CANCELLED if worker.is_cancelled(task) else kind
@@ -339,6 +364,21 @@ class SimulatedNode:
             self.state.on_results(rank, [(result, ())], self.world.now)
         self.take_turn()
         return True
+
+    def _results_of_batch(self, rng: random.Random, worker: Any, kind: Kind) -> list[msg.Result]:
+        """Ends of all calls of a batch, or of the first ones; pieces of streams before them."""
+        results = []
+        for task, _ in worker.tasks:
+            attempt = task.id, task.attempt
+            while task.apart == STREAM and rng.random() < SHARE_OF_PARTS:
+                results.append(msg.Result(task.id, Kind.PARTIAL, self.name, float(self.pieces[attempt])))
+                self.pieces[attempt] += 1
+                self.world.counts["pieces"] += 1
+            if results and rng.random() < SHARE_OF_PARTS:
+                break
+            body = b"%s/%d" % (self.name, self.pieces[attempt])
+            results.append(msg.Result(task.id, Kind.CANCELLED if worker.is_cancelled(task) else kind, body, 1.0))
+        return results
 
     def reply(self, want: Want) -> tuple[Chunk | Gone, list[bytes]]:
         """Reply to the driver's request for a part."""
@@ -364,6 +404,15 @@ class Driver:
         self.held: dict[int, int] = {}
         self.cancelled: set[int] = set()
         self.ends: dict[int, str] = {}
+        self.calls: dict[int, tuple[int, str, bool]] = {}
+        """Those tasks that are calls of the model: rows, what is apart, whether they are bulk."""
+
+        self.pieces: collections.Counter[tuple[int, int, bytes]] = collections.Counter()
+        """Pieces of each attempt from each manager."""
+
+        self.is_prepared = False
+        """Managers are to load the model."""
+
         self.attempts = 0
         self.to_interchange: list[tuple[Any, list[Any]]] = []
         self.functions_sent = SentFunctions(SMALL)
@@ -377,6 +426,13 @@ class Driver:
     def submit(self, needs: Needs | None) -> None:
         task = len(self.needs)
         self.needs[task] = needs
+        rng = self.world.rng
+        if needs is None and rng.random() < SHARE_OF_CALLS:
+            self.calls[task] = rng.choice([1, 1, 3, 9]), rng.choice(["", "a", STREAM]), rng.random() < 1 / 2
+            self.counts["calls"] += 1
+            if not self.is_prepared:
+                self.is_prepared = True
+                self.to_interchange.append((msg.Prepare([MODEL]), []))
         self._send([self._hold(task)])
 
     def _hold(self, task: int) -> int:
@@ -386,12 +442,17 @@ class Driver:
 
     def _send(self, tasks: list[int]) -> None:
         functions, heads, forgets = self._parts(tasks)
-        self.to_interchange.append((msg.Work(functions, heads, any(self.needs.values()), forgets), []))
+        must_look = any(self.needs.values()) or bool(self.calls)
+        self.to_interchange.append((msg.Work(functions, heads, must_look, forgets), []))
 
     def _parts(self, tasks: list[int]) -> tuple[list[Function], list[msg.Task], bool]:
         heads = [
             msg.Task(task, function_of(task), b"", needs=self.needs[task], attempt=self.held[task]) for task in tasks
         ]
+        for head in heads:
+            if head.id in self.calls:
+                head.function = MODEL.id
+                head.rows, head.apart, head.is_bulk = self.calls[head.id]
         functions, forgets = self.functions_sent.add({head.function for head in heads}, TABLE)
         return functions, heads, forgets
 
@@ -436,6 +497,7 @@ class Driver:
         """Give a new interchange all that it must have."""
         orders = [m for m, _ in self.to_interchange if isinstance(m, (msg.Admit, msg.BlockGone, msg.Drain))]
         self.to_interchange = [(msg.Drain(block), []) for block in self.drains]
+        self.to_interchange += [(msg.Prepare([MODEL]), [])] if self.is_prepared else []
         self.functions_sent.on_new_session()
         self.bulk.on_new_line(is_local=True)
         tasks = sorted(task for task in self.held if not self.bulk.is_arriving(task))
@@ -463,7 +525,19 @@ class Driver:
             stale = [result for result in message.results if self.held.get(result.id) != result.attempt]
             self.counts["stale"] += len(stale)
             self.bulk.on_unwanted(stale)
-            self._on_ended(self.bulk.on_results((result, []) for result in message.results if result not in stale))
+            ours = [result for result in message.results if result not in stale]
+            ends = [result for result in ours if not self._is_piece(result)]
+            self._on_ended(self.bulk.on_results((result, []) for result in ends))
+
+    def _is_piece(self, result: msg.Result) -> bool:
+        """Return whether *result* is a piece; it must be the next one of its manager, or one that came before."""
+        if result.kind != Kind.PARTIAL:
+            return False
+        attempt = result.id, result.attempt, bytes(result.body)
+        assert result.seconds <= self.pieces[attempt], f"a piece of task {result.id} is missing"
+        self.counts["pieces twice"] += result.seconds < self.pieces[attempt]
+        self.pieces[attempt] += result.seconds == self.pieces[attempt]
+        return True
 
     def _on_manager_down(self, message: msg.ManagerDown) -> None:
         block = self.managers.pop(message.id)
@@ -482,6 +556,11 @@ class Driver:
 
     def _on_result(self, result: msg.Result) -> None:
         task = result.id
+        if result.kind == Kind.VALUE and task in self.calls:
+            manager, pieces = bytes(result.body).split(b"/")
+            assert self.pieces[task, result.attempt, manager] == int(pieces), (
+                f"pieces of task {task} come after its end"
+            )
         if result.kind == Kind.VALUE:
             self._end(task, "cancelled" if task in self.cancelled else "value")
         elif result.kind == Kind.CANCELLED:
@@ -718,7 +797,11 @@ class World:
 
     def check(self) -> None:
         for manager, record in self.loop.state._managers.items():
-            needs = [self.driver.needs[task] for task in record.held]
+            calls = [task for task in record.held if task in self.driver.calls]
+            assert record.calls == set(calls), "calls are counted that are none, or gone"
+            wanted = max(record.wanted_calls, SLOTS)
+            assert not record.window or len(calls) <= 2 * wanted + MAX_TASKS * self.counts["kills"], "too many calls"
+            needs = [self.driver.needs[task] for task in record.held if task not in self.driver.calls]
             cores = sum(1.0 if need is None else need.cores for need in needs)
             if record.window:  # before, results of what it holds are on their way behind its registration
                 assert cores <= CORES + 1e-9, f"{manager!r} holds {record.held}: {cores} cores"
@@ -761,6 +844,11 @@ class World:
         assert len(self.driver.ends) == len(self.driver.needs)
         kept = {node.name: node.kept for node in self.nodes.values() if node.is_alive and node.kept}
         assert not kept, f"results are kept for nobody: {kept}"
+        if self.driver.is_prepared:
+            registered = [self.nodes[name] for name in self.loop.state.managers()]
+            assert all(node.prepared for node in registered if node.is_alive), (
+                "a manager was not told to load the model"
+            )
         self.counts["tasks"] = len(self.driver.needs)
         self.counts.update(self.driver.counts)
 

@@ -32,6 +32,7 @@ from cnflow.executors.high_throughput.model_preparation import ModelPreparation
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.ids import FIRST_CALL, TaskId
 from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
+from cnflow.wire.messages import Cancel
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from cnflow.model.batching import BatchPart
     from cnflow.model.task import AppFunction, RunOptions
     from cnflow.wire.function_messages import Prepared
+    from cnflow.wire.manager_messages import HeldTask, ManagerInfo
     from cnflow.wire.messages import ResultParcel
 
 logger = logging.getLogger(__name__)
@@ -117,6 +119,7 @@ class DirectCalls:
     ) -> None:
         self._owner = owner
         self._managers = managers
+        self._client = client
         self._calls: dict[TaskId, _Call] = {}
         # Ids are not those of a killed driver, whose calls may end yet.
         self._ids = itertools.count(FIRST_CALL + (int(time.time() * 1000) << 20))
@@ -245,6 +248,16 @@ class DirectCalls:
         news = self._models.on_prepared(message, self._manager(message.manager))
         if news is not None:
             self._deliver([Delivery(*news)])
+
+    def on_manager_up(self, info: ManagerInfo) -> None:
+        """Send models as source from now on if the workers of this manager cannot load bytecode of the driver."""
+        self._models.on_python(info.python)
+
+    def on_held(self, tasks: Mapping[TaskId, HeldTask]) -> None:
+        """Stop the calls among *tasks*, which a killed driver left with a manager: who made them has gone with it."""
+        calls = {task: held.attempt for task, held in tasks.items() if task >= FIRST_CALL}
+        if calls:
+            self._client.order(Cancel(calls))
 
     def on_manager_lost(self, manager: ManagerId) -> None:
         """Count the workers of a manager no more."""

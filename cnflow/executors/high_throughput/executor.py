@@ -115,7 +115,6 @@ class HighThroughputBackend:
         self.direct = DirectCalls(self, serializer, managers, client)
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
-
         self._submissions = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
         self._finished = 0
@@ -261,11 +260,12 @@ class HighThroughputBackend:
         self._events.on_message(message)
         controller = self._provisioner.controller
         match message:
-            case ManagerHolds(manager, tasks):
-                if self._adopted is not None:
-                    self._adopted.on_held(manager, tasks)
+            case ManagerHolds(manager, tasks) if self._adopted is not None:
+                self.direct.on_held(tasks)
+                self._adopted.on_held(manager, tasks)
             case msg.ManagerUp(manager, info):
                 self._demand.on_node(info)
+                self.direct.on_manager_up(info)
                 if self._managers.on_connected(manager, info, message.number) and controller is not None:
                     controller.on_manager_connected(info.block, info.slots, info.node_rank, info.host)
             case msg.ManagerDown():
@@ -276,7 +276,7 @@ class HighThroughputBackend:
                 self._provisioner.way.on_dial_failed(message)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat() | Events() | Samples() | PoolReport() | Prepared():
+            case msg.Bound() | msg.Heartbeat() | Events() | Samples() | PoolReport() | Prepared() | ManagerHolds():
                 pass  # for the client, for sinks
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:

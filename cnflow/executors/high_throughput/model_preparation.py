@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.executors.high_throughput.own_modules.registry import records_of
 from cnflow.wire.function_messages import Prepare
+from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -111,6 +112,19 @@ class ModelPreparation:
                 model.ready.add(worker)
         news = PreparedModel(model.app, manager, message.worker, message.error, message.description, message.seconds)
         return model.on_prepared, news
+
+    def on_python(self, python: str) -> None:
+        """Send models as source from now on, if workers run another *python* than the driver, a minor version."""
+        if python == MINOR or self._serializer.has_other_pythons:
+            return
+        with self._lock:
+            if not self._models:
+                return
+            self._serializer.has_other_pythons = True
+            for model in self._models.values():
+                model.function = self._serializer.function_of(model.app)
+                model.ready.clear()
+            self._send()
 
     def on_manager_lost(self, manager: str) -> None:
         """Count the workers of *manager* no more."""

@@ -17,6 +17,7 @@ from cnflow.model.task import AppFunction, Outcome
 from cnflow.wire.function_messages import Prepare, Prepared
 from cnflow.wire.messages import Result
 from cnflow.wire.pipe import ResultKind as Kind
+from cnflow.wire.serialization import MINOR
 
 MANAGERS = {1: b"first", 2: b"second"}
 
@@ -253,6 +254,31 @@ def test_workers_that_have_loaded_a_model_are_counted_until_their_manager_is_los
     news(app, executor, 0, 2, error="ValueError: no weights")
     assert executor.direct.ready_workers(app) == 0
     assert heard[-1].error == "ValueError: no weights"
+
+
+def test_models_are_sent_as_source_once_workers_run_another_python(executor):
+    app = AppFunction(lambda rows: rows, name="m")
+    executor.direct.prepare([app], print)
+    executor.direct.on_manager_up(SimpleNamespace(python=MINOR))
+    assert len(executor.orders) == 1
+    executor.direct.on_manager_up(SimpleNamespace(python="3.99"))
+    executor.direct.on_manager_up(SimpleNamespace(python="3.99"))
+    first, second = (order.functions[0] for order in executor.orders)
+    assert (first.python, second.python) == (MINOR, "")
+    news(app, executor)
+    assert executor.direct.ready_workers(app) == 1
+
+
+def test_other_pythons_do_not_matter_while_no_model_is_prepared(executor):
+    executor.direct.on_manager_up(SimpleNamespace(python="3.99"))
+    assert not executor.serializer.has_other_pythons
+
+
+def test_calls_of_a_killed_driver_are_stopped_and_its_tasks_go_on(executor):
+    executor.direct.on_held({3: HeldTask(None, 1, None)})
+    executor.direct.on_held({3: HeldTask(None, 1, None), FIRST_CALL + 5: HeldTask(None, 7, None)})
+    (order,) = executor.orders
+    assert order.tasks == {FIRST_CALL + 5: 7}
 
 
 def test_news_of_a_model_that_was_forgotten_reach_nobody(executor):
