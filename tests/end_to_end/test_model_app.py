@@ -2,12 +2,13 @@
 
 import functools
 import os
+import time
 
 import pytest
 
 import cnflow
 from cnflow import Config, model_app, predict_app, python_app
-from cnflow.errors import ConfigurationError, InvalidRowsError, PredictModuleError
+from cnflow.errors import ConfigurationError, InvalidRowsError, PredictModuleError, WorkerLost
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 in_workers = functools.partial(model_app, executors="workers")
@@ -138,3 +139,50 @@ def test_prepared_model_is_described(run):
 def test_wrong_models_and_options_are_refused_at_once(make, words):
     with pytest.raises(ConfigurationError, match=words):
         make()
+
+
+def test_calls_that_wait_are_answered_by_one_predict(run):
+    @in_workers(max_batch=16)
+    def sizes(rows):
+        time.sleep(0.2 if "first" in rows else 0)
+        return [(row, len(rows)) for row in rows]
+
+    first = sizes(["first"])
+    futures = [sizes([number]) for number in range(32)]
+    assert first.result(60)[0][0] == "first"
+    answers = [future.result(60)[0] for future in futures]
+    assert [number for number, _ in answers] == list(range(32))
+    assert max(size for _, size in answers) > 1
+    assert all(size <= 16 for _, size in answers)
+
+
+def test_rows_that_are_kept_apart_are_in_no_batch_together(run):
+    @in_workers(apart=lambda rows: len(rows[0]))
+    def lengths(rows):
+        time.sleep(0.05)
+        return [sorted({len(row) for row in rows}) for _ in rows]
+
+    futures = [lengths(["x" * (1 + number % 2)]) for number in range(20)]
+    assert [future.result(60) for future in futures] == [[[1 + number % 2]] for number in range(20)]
+
+
+def test_row_that_kills_its_worker_is_lost_alone(run):
+    @in_workers(retries=0)
+    def fragile(rows):
+        time.sleep(0.1)
+        if "kill" in rows:
+            os.kill(os.getpid(), 9)
+        return rows
+
+    futures = fragile.map(["a", "b", "kill", "c", "d"])
+    errors = [future.exception(60) for future in futures]
+    assert [type(error) for error in errors] == [type(None), type(None), WorkerLost, type(None), type(None)]
+
+
+def test_variables_of_an_app_are_those_of_its_batches(run):
+    @in_workers(env={"COLOUR": "red"})
+    def colours(rows):
+        return [os.environ.get("COLOUR") for _ in rows]
+
+    assert [future.result(60) for future in colours.map(range(5))] == ["red"] * 5
+    assert shout(["a"]).result(60) == ["A"]
