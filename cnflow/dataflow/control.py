@@ -30,8 +30,10 @@ def answer_query(dfk: DataFlowKernel, query: Mapping[str, Any], graph: TaskGraph
         return live_tasks.task_rows(graph, query)
     if graph is not None and name == "task_detail":
         return live_tasks.task_detail(graph, int(query["task"]))
+    if name in dfk.answers:
+        return dfk.answers[name](query)
     if name not in _ANSWERS:
-        raise UnknownNameError("question", name, [*_ANSWERS, "tasks", "task_detail"])
+        raise UnknownNameError("question", name, [*_ANSWERS, *dfk.answers, "tasks", "task_detail"])
     return _ANSWERS[name](dfk, query)
 
 

@@ -35,7 +35,7 @@ from cnflow.dataflow.file_staging import DataManager, holds_files
 from cnflow.dataflow.task_table import TaskTable
 from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.ids import TaskId
-from cnflow.model.task import AppKind
+from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from cnflow.ids import RunId
     from cnflow.interfaces import Executor
     from cnflow.model.status import ExecutorStatus, StagingTotals
-    from cnflow.model.task import AppFunction, TaskState
+    from cnflow.model.task import TaskState
 
 PATIENCE = 3.0
 """Seconds for callbacks to return where an error or Ctrl-C ends the run."""
@@ -96,6 +96,9 @@ class DataFlowKernel:
         self._ending_thread = 0
         self._ended = threading.Event()
         self._pid = os.getpid()
+        self.answers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {}
+        """Answers of others to questions over the control socket, by what they ask."""
+
         self._why = "cleanup() was called"
         self._is_patient = True
         """The end waits for callbacks as long as they take; False where an error or Ctrl-C brought it."""
@@ -206,6 +209,15 @@ class DataFlowKernel:
         """
         for settings in executors:
             self._graph.live.add(settings)
+
+    def executor_for(self, options: AppOptions) -> Executor:
+        """Return the executor for tasks with *options*, which is made and started if it must be.
+
+        Raises:
+            ConfigurationError: there is none that can run them.
+        """
+        app = AppFunction(len, AppKind.PYTHON)
+        return self._graph.executors[self._graph.choose_executor(app, options)]
 
     def executor_status(self) -> list[ExecutorStatus]:
         """Return the status of each executor. Safe from any thread."""

@@ -1,0 +1,193 @@
+"""What admins ask of a server of models, as JSON: over the control socket of its run, and from its fronts.
+
+::
+
+    cnflow serve roll ──control socket──┐
+    HTTP front in the server ───────────┼──> {"do": "roll", ...} ──> AdminCommands ──> LiveService
+    HTTP front beside it ──link─────────┘
+
+All changes go one way, in the server's event loop, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from cnflow.config.serving import VersionConfig
+from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.serving.service import ServingError
+from cnflow.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from cnflow.config.serving import ServeConfig
+    from cnflow.serving.link.front_link import Answering
+    from cnflow.serving.live_service import LiveService
+    from cnflow.serving.service import ModelStatus, VersionStatus
+
+COMMANDS = ("status", "roll", "back", "weights", "shadow", "drain")
+
+
+class AdminCommands:
+    """Answers the questions of admins by the service; its methods are called in the event loop of the service.
+
+    Args:
+        service: that is changed.
+        config: of the server.
+        facts: returns what a status has besides models: address, fronts.
+        order_drain: begins the end of the server.
+    """
+
+    def __init__(
+        self,
+        service: LiveService,
+        config: ServeConfig,
+        facts: Callable[[], Mapping[str, Any]],
+        order_drain: Callable[[], None],
+    ) -> None:
+        self._service = service
+        self._config = config
+        self._facts = facts
+        self._order_drain = order_drain
+        self._turn = asyncio.Lock()
+
+    async def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to *question*.
+
+        Raises:
+            CnflowError: it is refused, in words.
+        """
+        what = str(question.get("do", "status"))
+        if what not in COMMANDS:
+            raise UnknownNameError("command of a server of models", what, COMMANDS)
+        if what == "drain":
+            self._order_drain()
+        elif what != "status":
+            async with self._turn:
+                await self._change(what, str(question.get("model", "")), question)
+        return self.status()
+
+    async def _change(self, what: str, model: str, question: Mapping[str, Any]) -> None:
+        known = self._model(model)
+        match what:
+            case "roll":
+                await _done(self._service.roll(model, self._version(known, question)))
+            case "back":
+                await _done(self._service.roll_back(model))
+            case "weights":
+                weights = {self._named(known, name): float(share) for name, share in dict(question["weights"]).items()}
+                await _done(self._service.set_weights(model, weights))
+            case _:
+                shares = {self._named(known, name): float(share) for name, share in dict(question["shadow"]).items()}
+                await _done(self._service.set_shadow(model, shares))
+
+    def status(self) -> dict[str, Any]:
+        """State of the server, of JSON's types."""
+        models = [model_row(each) for each in self._service.models().values()]
+        return {**self._facts(), "is_ready": self._service.is_ready, "models": models}
+
+    def _model(self, name: str) -> ModelStatus:
+        models = self._service.models()
+        if name not in models:
+            raise ServingError(
+                f"There is no model {name!r}.{did_you_mean(name, models)} Known: {', '.join(models) or 'none'}.",
+                404,
+                "model_not_found",
+            )
+        return models[name]
+
+    @staticmethod
+    def _named(model: ModelStatus, version: str) -> str:
+        names = [each.version for each in model.versions]
+        if version not in names:
+            raise ServingError(
+                f"Model {model.name!r} has no version {version!r}.{did_you_mean(version, names)} Known: "
+                f"{', '.join(names)}.",
+                404,
+                "version_not_found",
+            )
+        return version
+
+    def _version(self, model: ModelStatus, question: Mapping[str, Any]) -> VersionConfig:
+        """Version to roll to: one that is there, by its name, or a new one with what the question has besides."""
+        wanted = {name: question[name] for name in ("version", "image", "module", "function") if question.get(name)}
+        names = [each.version for each in model.versions]
+        version = str(wanted.get("version", ""))
+        if version in names and not wanted.get("image"):
+            return _as_config(self._config, model, version)
+        if not wanted.get("image") and not wanted.get("module"):
+            self._named(model, version)
+        latest = _as_config(self._config, model, names[-1])
+        if latest.app is None:
+            wanted = {"module": latest.module, "function": latest.function, **wanted}
+        elif "module" not in wanted:
+            raise ServingError(
+                f"Model {model.name!r} is an app of Python code: name the module of the new version, by --module.",
+                400,
+                "module_missing",
+            )
+        try:
+            return VersionConfig(**wanted)
+        except ConfigurationError as error:
+            raise ServingError(str(error), 400, "wrong_version") from error
+
+
+def _as_config(config: ServeConfig, model: ModelStatus, version: str) -> VersionConfig:
+    """Settings of a version: those that the server was started with, or what is known of one that came later."""
+    for known in config.models:
+        if known.name == model.name:
+            for each in known.versions:
+                if each.version == version:
+                    return each
+            if len(known.versions) == 1 and not known.versions[0].version:
+                found = known.versions[0]
+                return found.model_copy(update={"version": version})
+    raise ServingError(f"Version {version!r} of {model.name!r} cannot be named here.", 409, "version_unknown")
+
+
+async def _done(result: Awaitable[object] | object) -> None:
+    if hasattr(result, "__await__"):
+        await result  # type: ignore[misc]  # just asked
+
+
+def model_row(model: ModelStatus) -> dict[str, Any]:
+    """`ModelStatus` of JSON's types."""
+    return {"name": model.name, "versions": [version_row(each) for each in model.versions]}
+
+
+def version_row(version: VersionStatus) -> dict[str, Any]:
+    """`VersionStatus` of JSON's types."""
+    return {**version._asdict(), "description": dict(version.description)}
+
+
+class RemoteAdmin:
+    """Implements `cnflow.serving.service.ServiceAdmin` by questions.
+
+    Args:
+        ask: sends a question to the server, and returns its answer.
+    """
+
+    def __init__(self, ask: Answering) -> None:
+        self._ask = ask
+
+    async def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
+        """Implements `ServiceAdmin.set_weights`."""
+        await self._ask({"do": "weights", "model": model, "weights": dict(weights)})
+
+    async def set_shadow(self, model: str, versions: Sequence[str]) -> None:
+        """Implements `ServiceAdmin.set_shadow`."""
+        await self._ask({"do": "shadow", "model": model, "shadow": dict.fromkeys(versions, 1.0)})
+
+    async def roll(self, model: str, version: str) -> None:
+        """Implements `ServiceAdmin.roll`."""
+        await self._ask({"do": "roll", "model": model, "version": version})
+
+    async def roll_back(self, model: str) -> None:
+        """Implements `ServiceAdmin.roll_back`."""
+        await self._ask({"do": "back", "model": model})
+
+    async def drain(self) -> None:
+        """Implements `ServiceAdmin.drain`."""
+        await self._ask({"do": "drain"})

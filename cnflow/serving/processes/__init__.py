@@ -1,0 +1,1 @@
+"""Processes that speak HTTP beside the server: started, watched, started again, and drained."""

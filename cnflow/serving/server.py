@@ -1,0 +1,264 @@
+"""`ModelServer`: serves the models of one run over HTTP, in a thread of its own.
+
+::
+
+    start ──> socket listens ──> event loop in a thread:
+                                   LiveService ──> executors of the run
+                                   fronts=1: the HTTP front itself      fronts=N: `Fronts`, N processes beside it
+                                   admin commands: from fronts, and from the run's control socket
+    drain ──> not ready ──drain_delay──> no more connections ──> requests are answered ──> fronts end ──> service ends
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnflow.clock import SystemClock
+from cnflow.dataflow.call_options import AppOptions
+from cnflow.serving.admin import AdminCommands, RemoteAdmin
+from cnflow.serving.http.server import HttpServer, build_app, listen
+from cnflow.serving.link.messages import Orders
+from cnflow.serving.live_service import LiveService
+from cnflow.serving.processes.front import new_loop
+from cnflow.serving.processes.fronts import Fronts
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import TypeVar
+
+    from cnflow.config.serving import ServeConfig, VersionConfig
+    from cnflow.dataflow import DataFlowKernel
+
+    T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+CONTROL = "serving"
+"""Question of the run's control socket that this server answers."""
+
+_ANSWER_TIMEOUT = 25.0
+"""Seconds for an answer over the control socket, whose clients wait for 30."""
+
+_LOOK = 0.05
+
+
+class ModelServer:
+    """Serves the models of *config* by the executors of *dfk*, from `start` to `close`.
+
+    Args:
+        config: models and front.
+        dfk: run that has started; it ends after the server.
+        on_ready: called once with the server when all models that should be loaded are.
+        on_failure: called with the error that ends the server.
+
+    Attributes:
+        ended: set once the server is drained, or failed.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        dfk: DataFlowKernel,
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        on_failure: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        self._config = config
+        self._dfk = dfk
+        self._on_ready = on_ready
+        self._on_failure = on_failure
+        self._loop = new_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="cnflow-serve", daemon=True)
+        self._socket: socket.socket | None = None
+        self._started = time.monotonic()
+        self._draining: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.ended = threading.Event()
+
+    def start(self) -> None:
+        """Listen, begin to load the models, and return once requests are accepted.
+
+        Raises:
+            ConfigurationError: the port is taken, a model cannot work, or no front starts.
+        """
+        self._socket = listen(self._config.http)
+        self._thread.start()
+        try:
+            self._wait_for(self._start())
+        except BaseException:
+            self.ended.set()
+            self._stop_loop()
+            raise
+        self._dfk.answers[CONTROL] = self._reply
+        logger.info("serving %s at %s", ", ".join(each.name for each in self._config.models), self.url)
+
+    @property
+    def port(self) -> int:
+        """TCP port that it listens at."""
+        assert self._socket is not None, "start() comes first"
+        return int(self._address[1])
+
+    @property
+    def url(self) -> str:
+        """Address for clients of this machine, or of the network where it listens there."""
+        host = self._config.http.listen
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"{'https' if self._config.http.tls_cert else 'http'}://{host}:{self.port}"
+
+    @property
+    def is_ready(self) -> bool:
+        """True once every model that should be loaded is; False again while it drains."""
+        return self._service.is_ready and self._draining is None
+
+    def status(self) -> dict[str, Any]:
+        """State of the server, of JSON's types."""
+        return self._wait_for(self._in_loop(self._admin.status))
+
+    def command(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what an admin asks, such as ``{"do": "roll", "model": "digits", "image": "digits:0.2"}``.
+
+        Raises:
+            CnflowError: it is refused, in words.
+        """
+        return self._wait_for(self._admin.answer(question))
+
+    def order_drain(self) -> None:
+        """Begin the end: what was accepted is answered. Safe in a signal handler, and can be called twice."""
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def close(self) -> None:
+        """Drain, and return once all has ended."""
+        if not self._thread.is_alive():
+            return
+        self.order_drain()
+        self.ended.wait()
+        self._stop_loop()
+
+    # In the event loop
+
+    async def _start(self) -> None:
+        assert self._socket is not None
+        self._address = self._socket.getsockname()
+        self._service = LiveService(
+            self._config, self._dfk.executors, SystemClock(), executor_for=self._executor_for
+        )
+        self._admin = AdminCommands(self._service, self._config, self._facts, self._begin_drain)
+        await self._service.start()
+        self._fronts: Fronts | None = None
+        self._http: HttpServer | None = None
+        self._serving: asyncio.Future[None] | None = None
+        if self._config.fronts > 1:
+            await self._start_fronts(self._socket)
+        else:
+            app = build_app(self._service, self._config.http, admin=RemoteAdmin(self._admin.answer))
+            self._http = HttpServer(app, self._config.http, [self._socket])
+            self._serving = asyncio.ensure_future(self._http.serve())
+        self._watch = asyncio.ensure_future(self._wait_until_ready())
+
+    async def _start_fronts(self, listening: socket.socket) -> None:
+        failed: list[Exception] = []
+
+        def on_hopeless(error: Exception) -> None:
+            failed.append(error)
+            self._fail(error)
+
+        orders = Orders(self._config.http.model_dump_json().encode(), "front", logging.INFO, json_logs=False)
+        self._fronts = Fronts(
+            service=self._service,
+            command=self._admin.answer,
+            orders=orders,
+            sockets=[listening],
+            folder=Path(self._dfk.run_dir) / "fronts",
+            on_hopeless=on_hopeless,
+        )
+        await self._fronts.start(self._config.fronts)
+        if failed:
+            raise failed[0]
+
+    async def _executor_for(self, version: VersionConfig) -> Any:  # noqa: ANN401 - a live executor of any kind
+        options = AppOptions(image=version.image)
+        return await asyncio.to_thread(self._dfk.executor_for, options)
+
+    def _facts(self) -> dict[str, Any]:
+        fronts = {0: os.getpid()} if self._fronts is None else self._fronts.pids
+        return {
+            "url": self.url,
+            "pid": os.getpid(),
+            "run_dir": str(self._dfk.run_dir),
+            "is_draining": self._draining is not None,
+            "age": round(time.monotonic() - self._started, 3),
+            "fronts": [{"number": number, "pid": pid} for number, pid in fronts.items()],
+        }
+
+    async def _wait_until_ready(self) -> None:
+        while not self._service.is_ready:
+            await asyncio.sleep(_LOOK)
+        logger.info("all models are loaded, after %.1f s", time.monotonic() - self._started)
+        self._on_ready()
+
+    def _begin_drain(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        settings = self._config.http
+        if self._watch is not None:
+            self._watch.cancel()
+        try:
+            if self._fronts is not None:
+                await self._fronts.drain(settings.drain_delay + settings.drain_timeout)
+            if self._http is not None and self._serving is not None:
+                self._http.drain()
+                await self._serving
+            if self._socket is not None:
+                self._socket.close()
+            await self._service.drain(settings.drain_timeout)
+        except Exception as error:
+            logger.exception("the server could not be drained")
+            self._on_failure(error)
+        finally:
+            self.ended.set()
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("the server ends: %s", error)
+        self._on_failure(error)
+        self._begin_drain()
+
+    # Threads
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def _stop_loop(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
+
+    @staticmethod
+    async def _in_loop(function: Callable[[], T]) -> T:
+        return function()
+
+    def _reply(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        future = asyncio.run_coroutine_threadsafe(self._admin.answer(question), self._loop)
+        try:
+            return future.result(_ANSWER_TIMEOUT)
+        except concurrent.futures.TimeoutError:  # a roll waits for its new version: it goes on
+            return {**self.status(), "goes_on": True}
