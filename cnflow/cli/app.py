@@ -22,6 +22,7 @@ from cnflow.cli.commands.plan import plan
 from cnflow.cli.commands.pool import pool
 from cnflow.cli.commands.report import report
 from cnflow.cli.commands.run import RunCommand, run
+from cnflow.cli.commands.serve import serve
 from cnflow.cli.commands.task import task
 from cnflow.cli.commands.tasks import tasks
 from cnflow.cli.commands.top import top
@@ -55,6 +56,7 @@ app.add_typer(capsule, name="capsule")
 app.add_typer(image, name="image")
 app.add_typer(globus, name="globus")
 app.add_typer(pool, name="pool")
+app.add_typer(serve, name="serve")
 
 
 def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer passes the value by position

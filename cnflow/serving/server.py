@@ -136,6 +136,11 @@ class ModelServer:
         with contextlib.suppress(RuntimeError):  # it has ended
             self._loop.call_soon_threadsafe(self._begin_drain)
 
+    def order_end(self) -> None:
+        """End at once, with requests unanswered. Safe in a signal handler."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end)
+
     def close(self) -> None:
         """Drain, and return once all has ended."""
         if not self._thread.is_alive():
@@ -149,9 +154,7 @@ class ModelServer:
     async def _start(self) -> None:
         assert self._socket is not None
         self._address = self._socket.getsockname()
-        self._service = LiveService(
-            self._config, self._dfk.executors, SystemClock(), executor_for=self._executor_for
-        )
+        self._service = LiveService(self._config, self._dfk.executors, SystemClock(), executor_for=self._executor_for)
         self._admin = AdminCommands(self._service, self._config, self._facts, self._begin_drain)
         await self._service.start()
         self._fronts: Fronts | None = None
@@ -228,6 +231,13 @@ class ModelServer:
             self._on_failure(error)
         finally:
             self.ended.set()
+
+    def _end(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+        if self._fronts is not None:
+            self._fronts.kill()
+        self.ended.set()
 
     def _fail(self, error: Exception) -> None:
         logger.error("the server ends: %s", error)

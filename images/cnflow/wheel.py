@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "wheels"
-EXTRAS = ("kubernetes", "yaml")
+EXTRAS = ("kubernetes", "serving", "yaml")
 
 
 def requirements() -> list[str]:

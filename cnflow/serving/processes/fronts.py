@@ -120,6 +120,12 @@ class Fronts:
         for task in self._tasks:
             task.cancel()
 
+    def kill(self) -> None:
+        """End all fronts at once."""
+        self._is_draining = True
+        for front in self._live.values():
+            front.process.kill()
+
     def _kill_late(self, fronts: Sequence[Front], seconds: float) -> None:
         for front in fronts:
             if not front.ended.is_set():
