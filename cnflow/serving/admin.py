@@ -20,7 +20,7 @@ from cnflow.serving.service import ServingError
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cnflow.config.serving import ServeConfig
     from cnflow.serving.link.front_link import Answering
@@ -176,9 +176,9 @@ class RemoteAdmin:
         """Implements `ServiceAdmin.set_weights`."""
         await self._ask({"do": "weights", "model": model, "weights": dict(weights)})
 
-    async def set_shadow(self, model: str, versions: Sequence[str]) -> None:
+    async def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
         """Implements `ServiceAdmin.set_shadow`."""
-        await self._ask({"do": "shadow", "model": model, "shadow": dict.fromkeys(versions, 1.0)})
+        await self._ask({"do": "shadow", "model": model, "shadow": dict(shares)})
 
     async def roll(self, model: str, version: str) -> None:
         """Implements `ServiceAdmin.roll`."""

@@ -204,7 +204,7 @@ class ModelServer:
         }
 
     async def _wait_until_ready(self) -> None:
-        while not self._service.is_ready:
+        while not self._service.is_ready:  # noqa: ASYNC110 - the seam has no event, and a look costs nothing
             await asyncio.sleep(_LOOK)
         logger.info("all models are loaded, after %.1f s", time.monotonic() - self._started)
         self._on_ready()

@@ -77,8 +77,8 @@ def config_of_target(target: str) -> ServeConfig:
     module_name, separator, name = target.partition(":")
     if not separator or not name or not module_name:
         raise ConfigurationError(
-            f"{target!r} is neither a file of settings ({', '.join(SUFFIXES)}) nor MODULE:NAME, such as 'shop.models:rate' "
-            "for the app rate in shop/models.py. An image is served by --image."
+            f"{target!r} is neither a file of settings ({', '.join(SUFFIXES)}) nor MODULE:NAME, such as "
+            "'shop.models:rate' for the app rate in shop/models.py. An image is served by --image."
         )
     return config_of_object(_object_in(_import(module_name), name, target), name)
 
@@ -137,8 +137,8 @@ def models_of(found: object, name: str = "") -> list[ModelConfig]:
         return list(models.models)
     hint = " Decorate it with @model_app." if callable(found) else ""
     raise ConfigurationError(
-        f"{name or repr(found)} is a {type(found).__name__}, which cannot be served: an app of model_app or predict_app "
-        f"can, a list or dict of such, a ModelConfig or a ServeConfig.{hint}"
+        f"{name or repr(found)} is a {type(found).__name__}, which cannot be served: an app of model_app or "
+        f"predict_app can, a list or dict of such, a ModelConfig or a ServeConfig.{hint}"
     )
 
 
