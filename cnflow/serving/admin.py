@@ -20,7 +20,7 @@ from cnflow.serving.service import ServingError
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from cnflow.config.serving import ServeConfig
     from cnflow.serving.link.front_link import Answering
@@ -38,6 +38,7 @@ class AdminCommands:
         config: of the server.
         facts: returns what a status has besides models: address, fronts.
         order_drain: begins the end of the server.
+        executor_for: makes the executor of a version's image, which may take seconds.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class AdminCommands:
         config: ServeConfig,
         facts: Callable[[], Mapping[str, Any]],
         order_drain: Callable[[], None],
+        executor_for: Callable[[VersionConfig], object],
     ) -> None:
         self._service = service
         self._config = config
         self._facts = facts
         self._order_drain = order_drain
+        self._executor_for = executor_for
         self._turn = asyncio.Lock()
 
     async def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,15 +76,40 @@ class AdminCommands:
         known = self._model(model)
         match what:
             case "roll":
-                await _done(self._service.roll(model, self._version(known, question)))
+                await self._roll(known, question)
             case "back":
-                await _done(self._service.roll_back(model))
+                self._service.roll_back(model)
             case "weights":
-                weights = {self._named(known, name): float(share) for name, share in dict(question["weights"]).items()}
-                await _done(self._service.set_weights(model, weights))
+                self._service.set_weights(model, _shares(known, question["weights"]))
             case _:
-                shares = {self._named(known, name): float(share) for name, share in dict(question["shadow"]).items()}
-                await _done(self._service.set_shadow(model, shares))
+                self._service.set_shadow(model, _shares(known, question["shadow"]))
+
+    async def _roll(self, model: ModelStatus, question: Mapping[str, Any]) -> None:
+        wanted = {name: question[name] for name in ("version", "image", "module", "function") if question.get(name)}
+        if not wanted.get("image") and not wanted.get("module"):
+            self._service.roll(model.name, _named(model, str(wanted.get("version", ""))))
+            return
+        version = self._new_version(model, wanted)
+        if version.image:
+            await asyncio.to_thread(self._executor_for, version)  # the service finds it made
+        self._service.roll(model.name, version)
+
+    def _new_version(self, model: ModelStatus, wanted: Mapping[str, Any]) -> VersionConfig:
+        """Settings of a new version: those in *wanted*, and the module of the model's first version."""
+        first = next((each.versions[0] for each in self._config.models if each.name == model.name), None)
+        own: dict[str, Any] = {}
+        if first is not None and first.module:
+            own = {"module": first.module, "function": first.function, "example": first.example, "warm": first.warm}
+        elif "module" not in wanted:
+            raise ServingError(
+                f"Model {model.name!r} is an app of Python code: name the module of the new version, by --module.",
+                400,
+                "module_missing",
+            )
+        try:
+            return VersionConfig(**{**own, **wanted})
+        except ConfigurationError as error:
+            raise ServingError(str(error), 400, "wrong_version") from error
 
     def status(self) -> dict[str, Any]:
         """State of the server, of JSON's types."""
@@ -98,58 +126,22 @@ class AdminCommands:
             )
         return models[name]
 
-    @staticmethod
-    def _named(model: ModelStatus, version: str) -> str:
-        names = [each.version for each in model.versions]
-        if version not in names:
-            raise ServingError(
-                f"Model {model.name!r} has no version {version!r}.{did_you_mean(version, names)} Known: "
-                f"{', '.join(names)}.",
-                404,
-                "version_not_found",
-            )
-        return version
 
-    def _version(self, model: ModelStatus, question: Mapping[str, Any]) -> VersionConfig:
-        """Version to roll to: one that is there, by its name, or a new one with what the question has besides."""
-        wanted = {name: question[name] for name in ("version", "image", "module", "function") if question.get(name)}
-        names = [each.version for each in model.versions]
-        version = str(wanted.get("version", ""))
-        if version in names and not wanted.get("image"):
-            return _as_config(self._config, model, version)
-        if not wanted.get("image") and not wanted.get("module"):
-            self._named(model, version)
-        latest = _as_config(self._config, model, names[-1])
-        if latest.app is None:
-            wanted = {"module": latest.module, "function": latest.function, **wanted}
-        elif "module" not in wanted:
-            raise ServingError(
-                f"Model {model.name!r} is an app of Python code: name the module of the new version, by --module.",
-                400,
-                "module_missing",
-            )
-        try:
-            return VersionConfig(**wanted)
-        except ConfigurationError as error:
-            raise ServingError(str(error), 400, "wrong_version") from error
+def _named(model: ModelStatus, version: str) -> str:
+    """*version*, if *model* has it."""
+    names = [each.version for each in model.versions]
+    if version not in names:
+        raise ServingError(
+            f"Model {model.name!r} has no version {version!r}.{did_you_mean(version, names)} Known: "
+            f"{', '.join(names)}.",
+            404,
+            "version_not_found",
+        )
+    return version
 
 
-def _as_config(config: ServeConfig, model: ModelStatus, version: str) -> VersionConfig:
-    """Settings of a version: those that the server was started with, or what is known of one that came later."""
-    for known in config.models:
-        if known.name == model.name:
-            for each in known.versions:
-                if each.version == version:
-                    return each
-            if len(known.versions) == 1 and not known.versions[0].version:
-                found = known.versions[0]
-                return found.model_copy(update={"version": version})
-    raise ServingError(f"Version {version!r} of {model.name!r} cannot be named here.", 409, "version_unknown")
-
-
-async def _done(result: Awaitable[object] | object) -> None:
-    if hasattr(result, "__await__"):
-        await result  # type: ignore[misc]  # just asked
+def _shares(model: ModelStatus, shares: Mapping[str, Any]) -> dict[str, float]:
+    return {_named(model, name): float(share) for name, share in shares.items()}
 
 
 def model_row(model: ModelStatus) -> dict[str, Any]:

@@ -154,8 +154,9 @@ class ModelServer:
     async def _start(self) -> None:
         assert self._socket is not None
         self._address = self._socket.getsockname()
-        self._service = LiveService(self._config, self._dfk.executors, SystemClock(), executor_for=self._executor_for)
-        self._admin = AdminCommands(self._service, self._config, self._facts, self._begin_drain)
+        executors: Any = self._dfk.executors  # those with direct calls are asked for them
+        self._service = LiveService(self._config, executors, SystemClock(), executor_for=self._executor_for)
+        self._admin = AdminCommands(self._service, self._config, self._facts, self._begin_drain, self._executor_for)
         await self._service.start()
         self._fronts: Fronts | None = None
         self._http: HttpServer | None = None
@@ -188,9 +189,8 @@ class ModelServer:
         if failed:
             raise failed[0]
 
-    async def _executor_for(self, version: VersionConfig) -> Any:  # noqa: ANN401 - a live executor of any kind
-        options = AppOptions(image=version.image)
-        return await asyncio.to_thread(self._dfk.executor_for, options)
+    def _executor_for(self, version: VersionConfig) -> Any:  # noqa: ANN401 - a live executor of any kind
+        return self._dfk.executor_for(AppOptions(image=version.image))
 
     def _facts(self) -> dict[str, Any]:
         fronts = {0: os.getpid()} if self._fronts is None else self._fronts.pids
@@ -226,6 +226,7 @@ class ModelServer:
             if self._socket is not None:
                 self._socket.close()
             await self._service.drain(settings.drain_timeout)
+            await self._service.close()
         except Exception as error:
             logger.exception("the server could not be drained")
             self._on_failure(error)

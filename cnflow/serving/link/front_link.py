@@ -113,12 +113,13 @@ class FrontLink:
                 self.report = report
             case Greeting():
                 self._on_greeting()
-            case (More(number) | GiveUp(number)) as message if number in self._calls:
+            case (More(number) | GiveUp(number)) as message:
                 self._change(number, message)
 
     def _change(self, number: int, message: More | GiveUp) -> None:
         if isinstance(message, GiveUp):
-            self._calls[number].cancel()
+            if number in self._calls:
+                self._calls[number].cancel()
         elif number in self._room:
             for _ in range(message.count):
                 self._room[number].release()

@@ -165,6 +165,8 @@ class RemoteService:
                     self.orders.set_result(orders)
             case Drain():
                 self.drain.set()
+            case Piece() | End():
+                pass  # of a stream that was given up
 
     def _settle(self, number: int, value: object) -> None:
         waiting = self._waiting.get(number)
