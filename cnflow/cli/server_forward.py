@@ -77,8 +77,8 @@ def _status(place: SshAddress, command: str) -> dict[str, Any]:
     if done.returncode:
         raise ConfigurationError(
             f"{place.login} has no server of models in {place.folder}: {done.stderr.strip() or done.stdout.strip()}\n"
-            "Start one there by 'cnflow serve', and name the folder in which it was started. Where the login shell does "
-            "not find cnflow, add --command with its path."
+            "Start one there by 'cnflow serve', and name the folder in which it was started. Where the login shell "
+            "does not find cnflow, add --command with its path."
         )
     status: dict[str, Any] = json.loads(done.stdout)
     return status

@@ -27,8 +27,8 @@ from cnflow.serving.admin import AdminCommands, RemoteAdmin
 from cnflow.serving.http.server import HttpServer, build_app, listen
 from cnflow.serving.link.messages import Orders
 from cnflow.serving.live_service import LiveService
-from cnflow.serving.processes.front import new_loop
 from cnflow.serving.processes.fronts import Fronts
+from cnflow.serving.processes.loops import new_loop
 
 if TYPE_CHECKING:
     import socket

@@ -24,6 +24,11 @@ class DirectModel(_Parts):
         """Name of the model."""
         return self.model.__name__
 
+    @property
+    def __wrapped__(self) -> Any:  # noqa: ANN401 - the user's
+        """The user's class or function: names of it in pickles of the driver lead here."""
+        return self.model.target
+
     def __call__(self, rows: Any, **options: Any) -> Any:  # noqa: ANN401 - the user's values
         """Return a result for each of *rows*."""
         return self.model(int(RowForm.VALUES), rows, options or None)

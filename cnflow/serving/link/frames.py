@@ -51,8 +51,7 @@ class Frames(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Implements `asyncio.Protocol`."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport  # type: ignore[assignment]  # of a stream; uvloop's is no asyncio.Transport
 
     def data_received(self, data: bytes) -> None:
         """Implements `asyncio.Protocol`: passes on each frame that is whole."""

@@ -22,6 +22,7 @@ from cnflow.config.logging import DATES, FORMAT
 from cnflow.serving.admin import RemoteAdmin
 from cnflow.serving.http.server import HttpServer, build_app
 from cnflow.serving.link.remote_service import RemoteService
+from cnflow.serving.processes.loops import new_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,15 +49,6 @@ async def serve(link: socket.socket, sockets: Sequence[socket.socket]) -> int:
     await serving
     service.close()
     return 1 if service.has_lost_server else 0
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Make the fastest event loop that is installed."""
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def main(descriptors: Sequence[str]) -> int:
