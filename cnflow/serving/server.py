@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
 from cnflow.dataflow.call_options import AppOptions
+from cnflow.errors import ConfigurationError
 from cnflow.serving.admin import AdminCommands, RemoteAdmin
 from cnflow.serving.http.server import HttpServer, build_app, listen
 from cnflow.serving.link.messages import Orders
@@ -268,6 +269,8 @@ class ModelServer:
         return function()
 
     def _reply(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        if self.ended.is_set():
+            raise ConfigurationError("The server of models has ended; its run ends.")
         future = asyncio.run_coroutine_threadsafe(self._admin.answer(question), self._loop)
         try:
             return future.result(_ANSWER_TIMEOUT)
