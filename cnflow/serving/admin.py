@@ -78,21 +78,21 @@ class AdminCommands:
             case "roll":
                 await self._roll(known, question)
             case "back":
-                self._service.roll_back(model)
+                await self._service.roll_back(model)
             case "weights":
-                self._service.set_weights(model, _shares(known, question["weights"]))
+                await self._service.set_weights(model, _shares(known, question["weights"]))
             case _:
-                self._service.set_shadow(model, _shares(known, question["shadow"]))
+                await self._service.set_shadow(model, _shares(known, question["shadow"]))
 
     async def _roll(self, model: ModelStatus, question: Mapping[str, Any]) -> None:
         wanted = {name: question[name] for name in ("version", "image", "module", "function") if question.get(name)}
         if not wanted.get("image") and not wanted.get("module"):
-            self._service.roll(model.name, _named(model, str(wanted.get("version", ""))))
+            await self._service.roll(model.name, _named(model, str(wanted.get("version", ""))))
             return
         version = self._new_version(model, wanted)
         if version.image:
             await asyncio.to_thread(self._executor_for, version)  # the service finds it made
-        self._service.roll(model.name, version)
+        await self._service.roll(model.name, version)
 
     def _new_version(self, model: ModelStatus, wanted: Mapping[str, Any]) -> VersionConfig:
         """Settings of a new version: those in *wanted*, and the module of the model's first version."""
