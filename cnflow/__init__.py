@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnflow.model.resources import Resources
     from cnflow.pool import PoolExecutor
     from cnflow.progress_bar import progress
+    from cnflow.serving.serve import Serve
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "Ref",
     "Resources",
     "Secret",
+    "Serve",
     "bash_app",
     "clear",
     "dfk",
@@ -76,6 +78,7 @@ _HOMES = {
     "Ref": "cnflow.dataflow.references.ref",
     "Resources": "cnflow.model.resources",
     "Secret": "cnflow.model.image_parts",
+    "Serve": "cnflow.serving.serve",
     "bash_app": "cnflow.apps",
     "clear": "cnflow.assemble",
     "dfk": "cnflow.assemble",

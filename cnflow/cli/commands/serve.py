@@ -45,6 +45,19 @@ _Run = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the state of the server as JSON.")]
 _Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", show_default=False)]
+_ModelName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the image's model in URLs.")]
+_ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="File with the executors, and models besides.")
+]
+_Pool = Annotated[str, typer.Option("--pool", metavar="ADDRESS", help="Run the models in this pool; needs --pool-key.")]
+_PoolKey = Annotated[Path | None, typer.Option("--pool-key", metavar="FILE", help='Key of "cnflow pool key".')]
+_Listen = Annotated[str | None, typer.Option("--listen", metavar="ADDRESS", help="Address to listen at.")]
+_Port = Annotated[int | None, typer.Option("--port", "-p", metavar="PORT", help="TCP port; 0 is any free one.")]
+_Fronts = Annotated[int | None, typer.Option("--fronts", metavar="NUMBER", help="Processes that speak HTTP.")]
+_KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", metavar="FILE", help="File of API keys: a name and a key in each line.")
+]
+_AllowAnyone = Annotated[bool, typer.Option("--allow-anyone", help="Serve other machines without API keys.")]
 _RUNS = Path("runinfo")
 
 
@@ -65,27 +78,15 @@ def start(  # noqa: PLR0913 - options of a command
     module: Annotated[
         str, typer.Option("--module", metavar="NAME", help="Module in the image; without, the image's own name.")
     ] = "",
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the image's model in URLs.")] = "",
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="File with the executors, and models besides.")
-    ] = None,
-    pool: Annotated[
-        str, typer.Option("--pool", metavar="ADDRESS", help="Run the models in this pool; needs --pool-key.")
-    ] = "",
-    pool_key: Annotated[
-        Path | None, typer.Option("--pool-key", metavar="FILE", help='Key of "cnflow pool key".')
-    ] = None,
-    listen: Annotated[str | None, typer.Option("--listen", metavar="ADDRESS", help="Address to listen at.")] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", "-p", metavar="PORT", help="TCP port; 0 is any free one.")
-    ] = None,
-    fronts: Annotated[int | None, typer.Option("--fronts", metavar="NUMBER", help="Processes that speak HTTP.")] = None,
-    key_file: Annotated[
-        Path | None, typer.Option("--key-file", metavar="FILE", help="File of API keys: a name and a key in each line.")
-    ] = None,
-    allow_anyone: Annotated[
-        bool, typer.Option("--allow-anyone", help="Serve other machines without API keys.")
-    ] = False,
+    name: _ModelName = "",
+    config: _ConfigFile = None,
+    pool: _Pool = "",
+    pool_key: _PoolKey = None,
+    listen: _Listen = None,
+    port: _Port = None,
+    fronts: _Fronts = None,
+    key_file: _KeyFile = None,
+    allow_anyone: _AllowAnyone = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Write the log to stderr from INFO on.")] = False,
 ) -> None:
     """Serve models until SIGTERM, Ctrl-C or "cnflow serve drain"; requests that were accepted are answered first."""
