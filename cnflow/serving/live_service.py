@@ -287,7 +287,8 @@ class LiveService:
         return ServingError(f"No model is called {name!r}.{hint} Known: {known}.", 404, "model_not_found")
 
     def _new_version(self, model: ServedModel, config: VersionConfig) -> Version:
-        taken = [*model.router.versions, *(each.name for each in self._first.get(model.config.name, ()))]
+        there = [*model.router.versions.values(), *self._first.get(model.config.name, ())]
+        taken = [name for each in there for name in (each.name, *each.aliases)]
         name = provisional_name(config, taken)
         executor = choose_executor(config, self._config, self._executors)
         if executor is None:

@@ -193,9 +193,8 @@ class Router:
         Raises:
             ServingError: the model has another version of that name, which has not failed.
         """
-        actions: list[Action] = []
-        if self.versions.get(version.name) is not version:
-            actions += self._replace(version)
+        is_there = self.versions.get(version.name) is version
+        actions = self._load_again(version) if is_there else self._replace(version)
         return [*actions, *self._plan(_Plan({version: 1.0}, retires=True), now)]
 
     def roll_back(self, now: Seconds) -> list[Action]:
@@ -235,9 +234,8 @@ class Router:
             )
         actions: list[Action] = []
         for version, weight in found.items():
-            if weight > 0 and version.state in {VersionState.FAILED, VersionState.DRAINING}:
-                version.state, version.reason = VersionState.LOADING, "is loaded again"
-                actions.append(Load(version))
+            if weight > 0:
+                actions += self._load_again(version)
         return [*actions, *self._plan(_Plan(found, retires=False), now)]
 
     def set_shadow(self, shares: Mapping[str, float], now: Seconds) -> list[Action]:
@@ -331,6 +329,14 @@ class Router:
                 del self.versions[version.name]
                 gone.append(Unload(version))
         return gone
+
+    @staticmethod
+    def _load_again(version: Version) -> list[Action]:
+        """Have *version*, which is there, loaded if it has failed or was about to be forgotten."""
+        if version.state not in {VersionState.FAILED, VersionState.DRAINING}:
+            return []
+        version.state, version.reason = VersionState.LOADING, "is loaded again"
+        return [Load(version)]
 
     def _replace(self, version: Version) -> list[Action]:
         """Put *version* in, in place of a failed one of its name."""

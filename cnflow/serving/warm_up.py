@@ -131,7 +131,11 @@ class WarmUps:
             return
         if each.is_answered and workers >= max(1, place.config.warm):
             self._perform(each.model, router.on_loaded(version, now))
-        elif version.state is VersionState.LOADING and place.config.warm > 1:
+        elif version.state is not VersionState.LOADING:
+            pass
+        elif version.ready_since and not version.in_flight and place.executor.status().blocks == 0:
+            self._perform(each.model, router.on_no_workers(version, now, is_scaled=True))  # else no call would wake it
+        elif place.config.warm > 1:
             version.reason = f"{workers} of {place.config.warm} workers have loaded it"
 
     def _call(self, each: _WarmUp) -> None:

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -115,3 +116,4 @@ class Admissions(RuleBasedStateMachine):
 
 
 TestAdmissions = Admissions.TestCase
+TestAdmissions.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

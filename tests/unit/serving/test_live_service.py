@@ -255,6 +255,18 @@ async def test_a_call_of_a_model_scaled_to_zero_waits_for_a_worker():
 
 
 @run
+async def test_a_version_whose_last_block_is_lost_falls_asleep_so_that_a_call_wakes_it():
+    async with World(TWO) as world:
+        await world.later(1)
+        world.direct.workers = 0
+        await world.later(1)
+        assert {each.state for each in world.versions.values()} == {"loading"}
+        world.executors["htex"].blocks = 0
+        await world.later(1)
+        assert {each.state for each in world.versions.values()} == {"asleep"}
+
+
+@run
 async def test_a_cold_model_that_does_not_come_is_503_with_retry_after():
     async with World(timeout=5, cold_timeout=20) as world:
         await world.later(1)

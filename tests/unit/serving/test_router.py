@@ -2,7 +2,7 @@ import contextlib
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -120,6 +120,16 @@ def test_a_roll_to_a_version_that_fails_leaves_calls_where_they_are():
     assert router.versions["new"].reason == "image lacks module app1"
     again = of(0, "new")
     assert router.roll(again, 2.0) == [Load(again)], "the failed one gives its name free"
+
+
+def test_a_version_that_has_failed_is_loaded_again_by_a_roll_to_it():
+    router, old, new = Router("digits"), of(name="old"), of(0, "new")
+    ready(router, old)
+    router.roll(new, 0.0)
+    router.on_failed(new, "server of weights is down", 1.0)
+    assert router.roll(new, 2.0) == [Load(new)]
+    assert router.pending == {"new": 1.0}
+    assert Moved({"new": 1.0}) in router.on_loaded(new, 3.0)
 
 
 def test_rolling_back_is_immediate_while_the_version_before_is_kept():
@@ -375,3 +385,4 @@ class Rolls(RuleBasedStateMachine):
 
 
 TestRolls = Rolls.TestCase
+TestRolls.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
