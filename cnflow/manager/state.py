@@ -220,8 +220,13 @@ class Manager:
 
     def on_blobs(self) -> None:
         """Queue the tasks whose last argument has arrived, before those that came after them; fail the hopeless."""
-        for parcel in reversed(self._incomplete.take_complete()):
-            self._enqueue(parcel, is_first=True)
+        tasks: list[TaskParcel] = []
+        for parcel in self._incomplete.take_complete():
+            if (function := self._functions[parcel[0].function]).batching is None:
+                tasks.append(parcel)
+            else:
+                self._batches.batcher.add(parcel, function)
+        self._queue.extendleft(reversed(tasks))
         self._results += [own_results.lost_result(lost, self._where) for lost in self._incomplete.take_lost()]
 
     def on_worker_ready(self, rank: WorkerRank) -> None:
@@ -237,12 +242,12 @@ class Manager:
         A result out of this order comes from a process that a task forked, and is dropped.
         """
         worker = self._workers[rank]
+        self._start_attempts.died_idle = 0
         if worker.batch is not None:
             ended, forwarded, again = self._batches.on_results(rank, results, now, unix_time)
             if self.ended is not None:
                 self.ended.add(*ended)
             self._results += forwarded
-            self._start_attempts.died_idle = 0
             self._run_again(again)
             return
         tasks = worker.tasks
@@ -258,7 +263,6 @@ class Manager:
             if worker.cancelled:
                 worker.cancelled.discard((task.id, task.attempt))
             self._results.append(parcel)
-        self._start_attempts.died_idle = 0
         self._deadlines.on_first_task(rank, worker, now)
 
     def _run_again(self, calls: list[TaskParcel]) -> None:
@@ -378,16 +382,12 @@ class Manager:
         if python in {"", self._python}:
             self._prefetch.on_taken()
             if (whole := self._incomplete.hold(parcel) if task.blobs or task.items else parcel) is not None:
-                self._enqueue(whole)
+                if function.batching is None:
+                    self._queue.append(whole)
+                else:
+                    self._batches.batcher.add(whole, function)
             return
         self._results.append(own_results.refusal_result(task, python, self._python, self._where))
-
-    def _enqueue(self, parcel: TaskParcel, *, is_first: bool = False) -> None:
-        function = self._functions[parcel[0].function]
-        if function.batching is not None:
-            self._batches.batcher.add(parcel, function)
-        else:
-            (self._queue.appendleft if is_first else self._queue.append)(parcel)
 
     def _send(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function

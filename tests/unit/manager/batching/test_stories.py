@@ -3,10 +3,14 @@
 import pytest
 
 from cnflow.manager.actions import KillWorker, LoadModel, SendBatch, SendFunction, SendTask, StartWorker, StopTask
+from cnflow.manager.awaited_parts import AwaitedParts
+from cnflow.manager.blob_cache import BlobCache
+from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
 from cnflow.manager.workers.task_deadlines import GRACE
 from cnflow.wire.batch_records import LoadedRecord
+from cnflow.wire.bulk import KEY_SIZE, Chunk, Offer
 from cnflow.wire.function_messages import Batching, Function
 from cnflow.wire.messages import Result, Task
 from cnflow.wire.pipe import ResultKind
@@ -445,3 +449,16 @@ def test_modules_of_a_prepared_model_are_sent_before_it():
     functions, load = state.dispatch(0)
     assert functions.functions == [module, function]
     assert load == LoadModel(0, function.id)
+
+
+def test_calls_with_large_rows_run_together_once_these_are_here_in_their_order():
+    incomplete = IncompleteTasks(BlobCache(0))
+    state = ready(incomplete=AwaitedParts(incomplete))
+    offers = [Offer(bytes([number]) * (KEY_SIZE + 8), 4, 1) for number in range(2)]
+    large = [(Task(n, MODEL.id, b"", frames=1, rows=1, blobs=(offers[n],)), (b"args",)) for n in range(2)]
+    state.on_work([MODEL], large)
+    assert batches(state.dispatch(0)) == []
+    for want in sorted(incomplete.next_wants(0.0), key=lambda want: want.blob):
+        incomplete.on_chunk(Chunk(want.blob, b"", 0), b"rows", 0.0)
+    state.on_blobs()
+    assert batches(state.dispatch(0)) == [[0, 1]]
