@@ -149,6 +149,14 @@ soak-monitoring: venv ## Kill the writer, the driver and the database of recorde
 bench-monitoring: venv ## Measure runs with and without monitoring, and compare every row of a million tasks (ARGS="--tasks N --noops N")
 	@.venv/bin/python -m benchmarks.monitoring $(ARGS)
 
+.PHONY: bench-serving
+bench-serving: venv ## Measure served models beside Ray Serve, BentoML and LitServe, which are installed for it (ARGS="--only cnflow --models light --seconds N --json F")
+	@.venv/bin/python -m benchmarks.serving $(ARGS)
+
+.PHONY: soak-serving
+soak-serving: venv ## Send 1,000,000 requests to a served model: none may fail, and the memory may not grow (ARGS="--requests N --callers N")
+	@.venv/bin/python -m benchmarks.serving.soak $(ARGS)
+
 .PHONY: bench-sites
 bench-sites: venv ## Measure runs through ssh and Slurm, which tests/services/{slurm,sshd}/up start (ARGS="--image F.sif --tasks N")
 	@.venv/bin/python -m benchmarks.sites $(ARGS)
