@@ -1,0 +1,97 @@
+"""Requests to a server of models as any client sends them, and models that tests serve."""
+
+import http.client
+import json
+import threading
+from urllib.parse import urlsplit
+
+from benchmarks.serving.load import Generator, Plan, Target
+from tests.waiting import wait_until
+
+
+class Answer:
+    """Answer to one request."""
+
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def error(self):
+        """Code and message of an error."""
+        found = self.json["error"]
+        return found["code"], found["message"]
+
+
+def request(url, path, body=None, headers=None, timeout=60.0):
+    """Send one request; *body* is bytes, or a value for JSON."""
+    sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
+    try:
+        method = "GET" if sent is None else "POST"
+        connection.request(method, path, sent, {"Content-Type": "application/json", **(headers or {})})
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def predict(url, model, rows, **options):
+    """Ask *model* for the results of *rows*."""
+    return request(url, f"/v1/models/{model}:predict", {"rows": rows}, **options)
+
+
+class Load:
+    """Requests of ``[[n]]`` at a rate, in a thread, from ``with`` until its end, or until `finish`.
+
+    Args:
+        url: of the server.
+        model: name of the model.
+        is_right: gets n and the answer's first result.
+        rate: requests a second.
+        connections: that stay open.
+    """
+
+    def __init__(self, url, model, is_right, rate=80.0, connections=8):
+        bodies = [json.dumps({"rows": [number]}).encode() for number in range(50)]
+
+        def check(index, status, body):
+            if status != 200:
+                return f"{status} {body[:200]!r}"
+            self.last = json.loads(body)["results"][0]
+            return "" if is_right(index, self.last) else f"wrong answer for {index}: {body[:100]!r}"
+
+        self.last = None
+        target = Target(f"{url}/v1/models/{model}:predict", bodies)
+        self._generator = Generator(target, Plan(connections, 120.0, rate=rate, timeout=60.0), check)
+        self._thread = threading.Thread(target=self._generator.run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self.more(10)
+        return self
+
+    def more(self, count, timeout=60.0):
+        """Wait until *count* more requests are answered."""
+        wanted = self.done + count
+        wait_until(lambda: self.done >= wanted, timeout, 0.02)
+
+    @property
+    def done(self):
+        """Number of requests that are answered, or have failed."""
+        figures = self._generator.figures
+        return len(figures.latencies) + figures.failed
+
+    def finish(self):
+        """Send no more, wait for the last answers, and return the figures."""
+        self._generator.stop()
+        self._thread.join(90)
+        assert not self._thread.is_alive()
+        return self._generator.figures
+
+    def __exit__(self, *_):
+        self.finish()
