@@ -15,7 +15,9 @@ import time
 
 import cnflow
 from benchmarks.serving import model
-from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig
+from cnflow.config import HighThroughputExecutor
+from cnflow.config.serving import ModelConfig, ServeConfig
+from cnflow.serving.serve import Serve
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def serve(options: argparse.Namespace, folder: str) -> None:
     config = ServeConfig(
         models=[served], executors=[HighThroughputExecutor(max_workers=1)], run_dir=folder, strategy="none"
     )
-    with cnflow.Serve(config=config, port=options.port, fronts=options.fronts):
+    with Serve(config=config, port=options.port, fronts=options.fronts):
         signal.sigwait(signals)
 
 

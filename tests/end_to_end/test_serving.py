@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import cnflow
 from cnflow import model_app
-from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig
+from cnflow.config import HighThroughputExecutor, LocalProvider
+from cnflow.config.serving import ModelConfig, ServeConfig
 from cnflow.errors import ConfigurationError
+from cnflow.serving.serve import Serve
 from tests.served import predict, request
 
 pytestmark = pytest.mark.timeout(180)
@@ -43,9 +44,10 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("serving")
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(text)
-    executor = HighThroughputExecutor(max_workers=2, cores_per_worker=0.1, worker_init=f"export PYTHONPATH={folder}")
-    slow = HighThroughputExecutor(
-        label="slow", max_workers=1, cores_per_worker=0.1, worker_init=f"export PYTHONPATH={folder}"
+    provider = LocalProvider(worker_init=f"export PYTHONPATH={folder}")
+    executor, slow = (
+        HighThroughputExecutor(label=label, provider=provider, max_workers=workers, cores_per_worker=0.1)
+        for label, workers in (("fast", 2), ("slow", 1))
     )
     models = [
         ModelConfig(name="total", app=total),
@@ -56,7 +58,7 @@ def server(tmp_path_factory):
     ]
     config = ServeConfig(models=models, executors=[executor, slow], run_dir=str(folder / "runinfo"), strategy="none")
     limits = {"max_body": 10_000, "head_timeout": 1.0, "body_timeout": 1.0}
-    with cnflow.Serve(config=config, port=0, **limits) as started:
+    with Serve(config=config, port=0, **limits) as started:
         assert predict(started.url, "total", [[1, 2]]).status == 200
         yield started
 
@@ -103,7 +105,6 @@ def test_predict_that_returns_another_length_is_an_error_of_the_model(server):
 def test_number_that_json_does_not_have_is_refused(server, word):
     answer = request(server.url, "/v1/models/total:predict", b'{"rows": [[1, %s]]}' % word.encode())
     assert answer.status in {400, 422}, answer.body
-    assert server.url  # it goes on
     assert predict(server.url, "total", [[1]]).json["results"] == [1]
 
 

@@ -10,7 +10,9 @@ import pytest
 
 import cnflow
 from cnflow import model_app
-from cnflow.config import HighThroughputExecutor, LocalProvider, ModelConfig, ServeConfig, VersionConfig
+from cnflow.config import HighThroughputExecutor, LocalProvider
+from cnflow.config.serving import ModelConfig, ServeConfig, VersionConfig
+from cnflow.serving.serve import Serve
 from tests.served import Load, predict
 from tests.waiting import wait_until
 
@@ -67,7 +69,7 @@ def serve(tmp_path, folder):
             executors=[executor],
             run_dir=str(tmp_path / "runinfo"),
         )
-        server = cnflow.Serve(config=config, port=0)
+        server = Serve(config=config, port=0)
         started.append(server.start())
         server.wait_until_ready(60)
         return server
@@ -109,7 +111,7 @@ def test_no_request_fails_when_a_manager_is_killed(serve, folder, processes):
 
 def manager_of(pid):
     """Process id of the manager above the worker *pid*."""
-    while b"cnflow.manager" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+    while b"cnflow/manager/__main__" not in Path(f"/proc/{pid}/cmdline").read_bytes():
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         assert pid > 1
     return pid
