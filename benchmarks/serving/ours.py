@@ -12,12 +12,16 @@ import signal
 import statistics
 import tempfile
 import time
+from typing import TYPE_CHECKING
+
+from cnflow.serving.serve import Serve
 
 import cnflow
 from benchmarks.serving import model
-from cnflow.config import HighThroughputExecutor
-from cnflow.config.serving import ModelConfig, ServeConfig
-from cnflow.serving.serve import Serve
+from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main() -> None:
@@ -66,8 +70,7 @@ def graph(name: str, count: int, folder: str) -> dict[str, float]:
     return {"graph_ms": 1e3 * statistics.median(calls), "direct_ms": 1e3 * statistics.median(direct)}
 
 
-def _timed(call: object) -> float:
-    assert callable(call)
+def _timed(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin

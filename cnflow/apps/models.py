@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cnflow.dataflow import AppFuture, DataFlowKernel
+    from cnflow.model.image import Image
     from cnflow.tasks.models import Description
 
 _VALUES, _ROW = int(RowForm.VALUES), int(RowForm.ROW)
@@ -114,6 +115,11 @@ class ModelApp(App[[Any], Any]):
         self._missing = _missing_arguments(model)
         self.model = model
         _take_names(self, model)
+
+    @property
+    def image(self) -> Image:
+        """Image that it runs in; an empty one is the bare node."""
+        return self._cnflow.options.image
 
     @property
     def app_function(self) -> AppFunction:

@@ -34,7 +34,7 @@ class VersionConfig(Settings):
     without an image."""
 
     image: AnyImage = IMAGE_DEFAULT
-    """Image that has the model. Empty takes that of `executor`."""
+    """Image that has the model. Empty takes that of its app, or of `executor`."""
 
     executor: str = ""
     """Label of the executor whose workers run it. Empty takes the executor of `image`, which is made if there is none;
@@ -76,6 +76,14 @@ class VersionConfig(Settings):
     example: list[Any] = Field(default_factory=list)
     """Rows that are predicted once before the version gets calls, such as ``[[0.0, 1.0]]``: the first call of many
     models is slow, and a version that cannot answer them gets no calls. Empty only loads the model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _image_is_that_of_the_app(cls, data: object) -> object:
+        if not isinstance(data, Mapping) or data.get("image") or data.get("executor"):
+            return data
+        image = getattr(data.get("app"), "image", None)
+        return {**data, "image": image} if image else data
 
     @model_validator(mode="after")
     def _has_one_source(self) -> VersionConfig:

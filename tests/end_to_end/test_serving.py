@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+from cnflow.serving.serve import Serve
 
 from cnflow import model_app
-from cnflow.config import HighThroughputExecutor, LocalProvider
-from cnflow.config.serving import ModelConfig, ServeConfig
+from cnflow.config import HighThroughputExecutor, LocalProvider, ModelConfig, ServeConfig
 from cnflow.errors import ConfigurationError
-from cnflow.serving.serve import Serve
 from tests.served import predict, request
 
 pytestmark = pytest.mark.timeout(180)

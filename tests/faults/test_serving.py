@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from cnflow.serving.serve import Serve
 
 import cnflow
 from cnflow import model_app
-from cnflow.config import HighThroughputExecutor, LocalProvider
-from cnflow.config.serving import ModelConfig, ServeConfig, VersionConfig
-from cnflow.serving.serve import Serve
+from cnflow.config import HighThroughputExecutor, LocalProvider, ModelConfig, ServeConfig, VersionConfig
 from tests.served import Load, predict
 from tests.waiting import wait_until
 
