@@ -77,6 +77,7 @@ def server(engine, tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     config = ServeConfig(models=models, executors=[executor], run_dir=str(folder), strategy="none")
     with Serve(config=config, port=0) as started:
+        started.wait_until_ready(150)
         yield started
 
 
