@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks import processes
 from benchmarks.serving import peers
 from benchmarks.serving.load import Generator, Plan, Target
 
@@ -83,6 +84,9 @@ class Server:
         return f"http://127.0.0.1:{self._port}{self.system.path.format(model=self._model)}"
 
     def __enter__(self) -> Self:
+        processes.adopt_orphans()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also where this was started in the background
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         python = str(_environment(self._name) / "bin" / "python") if self.system.requirement else sys.executable
         command = [python, "-m", self.system.module, "--port", str(self._port), "--model", self._model]
         path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
@@ -112,7 +116,7 @@ class Server:
             time.sleep(0.2)
         raise RuntimeError(self._log.read_text(errors="replace")[-2000:])
 
-    def processes(self) -> list[int]:
+    def pids(self) -> list[int]:
         """Process ids of the server and of all that it started, also of those in sessions of their own."""
         assert self._process is not None
         parents = {}
@@ -127,18 +131,15 @@ class Server:
 
     def memory(self) -> int:
         """Bytes that all of its processes have for themselves alone, and their share of what they have together."""
-        return sum(_pss(pid) for pid in self.processes())
+        return sum(_pss(pid) for pid in self.pids())
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        left = self.processes()
         self._process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(20)
-        for pid in left:  # each was started by this one
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.wait()
+        processes.end_all(2)  # also what it left behind, which `adopt_orphans` made this process's own
+        self._process.poll()
         self._log.unlink(missing_ok=True)
 
 
