@@ -18,7 +18,7 @@ from cnflow.serving.serve import Serve
 
 import cnflow
 from benchmarks.serving import model
-from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig
+from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig, VersionConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,7 @@ def serve(options: argparse.Namespace, folder: str) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     served = ModelConfig(
         name=options.model,
-        module=f"benchmarks.serving.{options.model}",
-        max_batch=64 if options.batch else 1,
+        versions=[VersionConfig(module=f"benchmarks.serving.{options.model}", max_batch=64 if options.batch else 1)],
     )
     config = ServeConfig(
         models=[served], executors=[HighThroughputExecutor(max_workers=1)], run_dir=folder, strategy="none"
