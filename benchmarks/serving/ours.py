@@ -14,8 +14,6 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from cnflow.serving.serve import Serve
-
 import cnflow
 from benchmarks.serving import model
 from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig, VersionConfig
@@ -51,7 +49,7 @@ def serve(options: argparse.Namespace, folder: str) -> None:
     config = ServeConfig(
         models=[served], executors=[HighThroughputExecutor(max_workers=1)], run_dir=folder, strategy="none"
     )
-    with Serve(config=config, port=options.port, fronts=options.fronts):
+    with cnflow.Serve(config=config, port=options.port, fronts=options.fronts):
         signal.sigwait(signals)
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
-from cnflow.serving.serve import Serve
 
+import cnflow
 from cnflow import model_app
 from cnflow.config import HighThroughputExecutor, LocalProvider, ModelConfig, ServeConfig
 from cnflow.errors import ConfigurationError
@@ -57,7 +57,7 @@ def server(tmp_path_factory):
     ]
     config = ServeConfig(models=models, executors=[executor, slow], run_dir=str(folder / "runinfo"), strategy="none")
     limits = {"max_body": 10_000, "head_timeout": 1.0, "body_timeout": 1.0}
-    with Serve(config=config, port=0, **limits) as started:
+    with cnflow.Serve(config=config, port=0, **limits) as started:
         assert predict(started.url, "total", [[1, 2]]).status == 200
         yield started
 

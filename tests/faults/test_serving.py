@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from cnflow.serving.serve import Serve
 
 import cnflow
 from cnflow import model_app
@@ -68,7 +67,7 @@ def serve(tmp_path, folder):
             executors=[executor],
             run_dir=str(tmp_path / "runinfo"),
         )
-        server = Serve(config=config, port=0)
+        server = cnflow.Serve(config=config, port=0)
         started.append(server.start())
         server.wait_until_ready(60)
         return server

@@ -4,8 +4,8 @@ import json
 import subprocess
 
 import pytest
-from cnflow.serving.serve import Serve
 
+import cnflow
 from cnflow import model_app
 from cnflow.config import DockerProvider, HighThroughputExecutor, ModelConfig, ServeConfig
 from tests.conftest import SERVING_CLIENTS
@@ -76,7 +76,7 @@ def server(engine, tmp_path_factory):
     executor = HighThroughputExecutor(provider=DockerProvider(), max_workers=1)
     folder = tmp_path_factory.mktemp("images")
     config = ServeConfig(models=models, executors=[executor], run_dir=str(folder), strategy="none")
-    with Serve(config=config, port=0) as started:
+    with cnflow.Serve(config=config, port=0) as started:
         started.wait_until_ready(150)
         yield started
 
