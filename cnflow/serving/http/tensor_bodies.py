@@ -6,7 +6,7 @@
            Inference-Header-Content-Length counts the bytes of the JSON; without it all is JSON
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
-https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/protocol/extension_binary_data.html
 """
 
 from __future__ import annotations

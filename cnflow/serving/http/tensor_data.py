@@ -2,7 +2,7 @@
 
 Binary tensors are row-major and little-endian; an element of BYTES is its length in four bytes, and itself:
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md#tensor-data-types
-https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/protocol/extension_binary_data.html
 """
 
 from __future__ import annotations
