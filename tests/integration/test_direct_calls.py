@@ -13,8 +13,10 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.errors import ExecutorClosedError, WorkerLost
 from cnflow.executors import HighThroughputExecutor
+from cnflow.model.batching import BatchLimits, BatchPart
 from cnflow.model.task import AppFunction, RunOptions
 from cnflow.providers import LocalProvider
+from cnflow.tasks.models import STREAM, Model
 from tests.processes import children_of
 
 WAIT = 30
@@ -112,3 +114,55 @@ def test_calls_that_are_left_at_the_end_of_the_run_are_errors_and_later_ones_too
     direct.submit(ECHO, (2,), done=outcomes)
     errors = [outcomes.next().error for _ in range(2)]
     assert [type(error) for error in errors] == [ExecutorClosedError] * 2
+
+
+class Doubler:
+    """A model of the script."""
+
+    def setup(self):
+        self.factor = 2
+
+    def predict(self, rows):
+        return [self.factor * row for row in rows]
+
+    def stream(self, row):
+        for number in range(row):
+            time.sleep(0.05)
+            yield number
+
+
+def model():
+    app = AppFunction(Model(target=Doubler), name="doubler")
+    app.batching = BatchLimits(max_batch=16)
+    return app
+
+
+@pytest.mark.timeout(120)
+def test_models_are_loaded_before_their_first_call_and_answer_in_batches_beside_bulk(run):
+    direct, app, news, outcomes = run.executors["h"].direct, model(), Outcomes(), Outcomes()
+    direct.prepare([app], news)
+    for _ in range(2):
+        prepared = news.next()
+        assert not prepared.error
+        assert prepared.app is app
+    assert direct.ready_workers(app) == 2
+    calls = {
+        direct.submit(app, (0, [number]), batch=BatchPart(1, is_bulk=number % 2 == 0), done=outcomes): number
+        for number in range(200)
+    }
+    found = {outcome.id: outcome.value for outcome in (outcomes.next() for _ in calls)}
+    assert found == {call: [2 * number] for call, number in calls.items()}
+
+
+@pytest.mark.timeout(120)
+def test_stream_goes_on_when_the_interchange_is_killed_and_each_piece_comes_once(run):
+    direct, app, heard = run.executors["h"].direct, model(), Outcomes()
+    direct.submit(app, (STREAM, [60]), batch=BatchPart(1), done=heard, piece=heard)
+    first = heard.next()
+    (interchange,) = [pid for pid in children_of(os.getpid()) if "cnflow.interchange" in command_of(pid)]
+    os.kill(interchange, signal.SIGKILL)
+    pieces = [first]
+    while isinstance(pieces[-1], int):
+        pieces.append(heard.next())
+    assert pieces[-1].error is None
+    assert pieces[:-1] == list(range(60))

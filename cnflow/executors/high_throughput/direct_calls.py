@@ -222,7 +222,8 @@ class DirectCalls:
         """Return the delivery of a piece; none for one that came before, or breaks the stream."""
         result, frames = parcel
         number, manager = int(result.seconds), self._manager(result.manager)
-        is_moved = bool(call.manager) and manager != call.manager
+        # Results come before the news of their manager, where both come in one turn: then its next pieces tell.
+        is_moved = bool(call.manager and manager) and manager != call.manager
         if number < call.next_piece and not is_moved:
             return []
         if is_moved or number > call.next_piece or result.blobs:
@@ -233,7 +234,7 @@ class DirectCalls:
         if outcome.error is not None:
             self._end(result.id, outcome.error, due)
             return []
-        call.next_piece, call.manager = number + 1, manager
+        call.next_piece, call.manager = number + 1, manager or call.manager
         return [Delivery(piece, outcome.value)]
 
     def _end(self, call: TaskId, error: BaseException, due: list[Delivery]) -> None:
@@ -265,7 +266,7 @@ class DirectCalls:
 
     def _manager(self, number: int) -> str:
         place = self._managers.places.get(number)
-        return str(number) if place is None else place.manager
+        return "" if place is None else place.manager
 
     def _deliver(self, due: list[Delivery]) -> None:
         if due:

@@ -165,6 +165,14 @@ def test_stream_that_begins_anew_on_another_manager_ends_with_an_error(executor)
     assert executor.cancelled == [call]
 
 
+def test_stream_goes_on_with_pieces_that_come_before_the_news_of_their_manager(executor):
+    call, heard = stream(executor)
+    executor.hear(piece(call, 0, "a"))
+    executor.hear(piece(call, 0, "a", manager=7), piece(call, 1, "b", manager=7))
+    executor.hear(piece(call, 2, "c"), end(call, None))
+    assert heard == ["a", "b", "c", Outcome(call, None)]
+
+
 def test_stream_of_which_no_piece_came_may_begin_anywhere(executor):
     call, heard = stream(executor)
     executor.hear(piece(call, 0, "a", manager=2), end(call, None, manager=2))
