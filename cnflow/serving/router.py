@@ -60,6 +60,8 @@ class Router:
         self._pending: _Plan | None = None
         self._history: list[Mapping[Version, float]] = []
         self._choice = Choice()
+        self._given_up: set[Version] = set()
+        """Versions that have failed, and are unloaded when their last call has ended."""
 
     # Queries
 
@@ -120,6 +122,9 @@ class Router:
     def on_end(self, version: Version, now: Seconds) -> list[Action]:
         """A call of *version* has ended, in whichever way."""
         version.in_flight -= 1
+        if version in self._given_up and version.in_flight <= 0:
+            self._given_up.discard(version)
+            return [Unload(version)]
         return self._retire(now) if version.state is VersionState.DRAINING else []
 
     # Events of versions
@@ -306,7 +311,9 @@ class Router:
         for version in plan.weights:
             if version.weight == 0 and plan.retires and version not in failed:
                 version.keep_until = now
-        return [Unload(version) for version in failed if version.weight == 0]
+        given_up = [version for version in failed if version.weight == 0]
+        self._given_up.update(version for version in given_up if version.in_flight > 0)
+        return [Unload(version) for version in given_up if version.in_flight <= 0]
 
     def _apply(self, plan: _Plan, now: Seconds) -> Action:
         before = {version: version.weight for version in self.versions.values() if version.weight > 0}
@@ -330,12 +337,12 @@ class Router:
                 gone.append(Unload(version))
         return gone
 
-    @staticmethod
-    def _load_again(version: Version) -> list[Action]:
+    def _load_again(self, version: Version) -> list[Action]:
         """Have *version*, which is there, loaded if it has failed or was about to be forgotten."""
         if version.state not in {VersionState.FAILED, VersionState.DRAINING}:
             return []
         version.state, version.reason = VersionState.LOADING, "is loaded again"
+        self._given_up.discard(version)
         return [Load(version)]
 
     def _replace(self, version: Version) -> list[Action]:

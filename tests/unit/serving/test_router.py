@@ -132,6 +132,18 @@ def test_a_version_that_has_failed_is_loaded_again_by_a_roll_to_it():
     assert Moved({"new": 1.0}) in router.on_loaded(new, 3.0)
 
 
+def test_a_version_that_fails_with_calls_is_unloaded_after_the_last_of_them():
+    router, old, new = Router("digits", keep_previous=60.0), of(name="old"), of(0, "new")
+    ready(router, old)
+    calls(router, 1)
+    router.roll(new, 0.0)
+    router.on_loaded(new, 1.0)
+    router.on_no_workers(old, 2.0, is_scaled=False)
+    router.roll_back(3.0)
+    assert router.on_failed(old, "server of weights is down", 4.0) == [Refused(old)]
+    assert router.on_end(old, 5.0) == [Unload(old)]
+
+
 def test_rolling_back_is_immediate_while_the_version_before_is_kept():
     router, old, new = Router("digits", keep_previous=60.0), of(name="old"), of(0, "new")
     ready(router, old)
