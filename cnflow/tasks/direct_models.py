@@ -25,8 +25,10 @@ class DirectModel(_Parts):
         return self.model.__name__
 
     @property
-    def __wrapped__(self) -> Any:  # noqa: ANN401 - the user's
-        """The user's class or function: names of it in pickles of the driver lead here."""
+    def __wrapped__(self) -> Any:  # noqa: ANN401 - the user's class or function
+        """What the app was made of, as of any decorator; `cnflow.tasks.own_modules.function_at` finds it here."""
+        if self.model.target is None:
+            raise AttributeError("__wrapped__")
         return self.model.target
 
     def __call__(self, rows: Any, **options: Any) -> Any:  # noqa: ANN401 - the user's values

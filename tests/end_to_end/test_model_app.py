@@ -1,6 +1,7 @@
 """`cnflow.model_app` in worker processes and threads: the user's own classes and functions, loaded once."""
 
 import functools
+import importlib
 import os
 import time
 
@@ -10,6 +11,27 @@ import cnflow
 from cnflow import Config, model_app, predict_app, python_app
 from cnflow.errors import ConfigurationError, InvalidRowsError, PredictModuleError, WorkerLost
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+MODULE = """
+from cnflow import model_app
+
+FACTOR = 3
+
+@model_app(cache=True, executors="workers")
+class Triple:
+    def setup(self):
+        self.factor = FACTOR
+
+    def predict(self, rows):
+        return [self.factor * row for row in rows]
+
+@model_app(executors="workers")
+def minus(rows):
+    return [-row for row in same(rows)]
+
+def same(rows):
+    return rows
+"""
 
 in_workers = functools.partial(model_app, executors="workers")
 
@@ -186,3 +208,19 @@ def test_variables_of_an_app_are_those_of_its_batches(run):
 
     assert [future.result(60) for future in colours.map(range(5))] == ["red"] * 5
     assert shout(["a"]).result(60) == ["A"]
+
+
+def test_models_of_a_module_of_the_user_travel_with_it(run, tmp_path, monkeypatch):
+    (tmp_path / "models_of_mine.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = importlib.import_module("models_of_mine")
+
+    @python_app(executors="workers")
+    def use(rows):
+        import models_of_mine
+
+        return models_of_mine.minus(rows), models_of_mine.Triple(rows)
+
+    assert mine.minus([1]).result(60) == [-1]
+    assert mine.Triple([1]).result(60) == mine.Triple([1]).result(60) == [3]
+    assert use([5]).result(60) == ([-5], [15])
