@@ -26,6 +26,11 @@ def pydantic() -> Any:  # noqa: ANN401 - a module
     return found if hasattr(found, "TypeAdapter") else None
 
 
+def typing_extensions() -> Any:  # noqa: ANN401 - a module
+    """Return typing_extensions, which pydantic brings along."""
+    return importlib.import_module("typing_extensions")
+
+
 @functools.lru_cache(maxsize=None)
 def has_numpy() -> bool:
     """Return True if NumPy is installed, without importing it."""

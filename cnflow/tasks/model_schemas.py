@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from cnflow.tasks import image_packages
 from cnflow.tasks.models import Description
-from cnflow.tasks.row_types import Types, is_any
+from cnflow.tasks.row_types import Types, adapter_of, is_any
 from cnflow.tasks.tensors import NAMES_OF_ONE
 
 if TYPE_CHECKING:
@@ -54,10 +54,9 @@ def schema_of(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
     """Return the JSON schema of *kind*; an empty one where that is not known."""
     if is_any(kind):
         return {}
-    pydantic = image_packages.pydantic()
-    if pydantic is not None:
+    if image_packages.pydantic() is not None:
         with contextlib.suppress(Exception):  # a type that it cannot describe
-            schema: dict[str, Any] = pydantic.TypeAdapter(kind).json_schema()
+            schema: dict[str, Any] = adapter_of(kind).json_schema()
             return schema
     return _plain_schema(kind)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import sys
 import typing
 from typing import Any, Callable, NamedTuple, Optional, Union
 
@@ -84,10 +85,10 @@ def checker(model: str, types: Types) -> Optional[Callable[[Any], Any]]:
     if pydantic is None:
         return _plain_checker(model, types.row)
     try:
-        rows: Any = typing.List[types.row]  # type: ignore[name-defined]  # made here
-        adapter = pydantic.TypeAdapter(rows)
-    except Exception:  # noqa: BLE001 - a type that pydantic cannot check
-        return None
+        adapter = adapter_of(typing.List[types.row])  # type: ignore[name-defined]  # made here
+    except Exception as error:  # noqa: BLE001 - a type that pydantic cannot check
+        sys.stderr.write(f"{model}: its rows are not checked as annotated, since pydantic cannot use that: {error}\n")
+        return _plain_checker(model, types.row)
 
     def check(rows: Any) -> Any:  # noqa: ANN401 - from JSON
         try:
@@ -98,6 +99,32 @@ def checker(model: str, types: Types) -> Optional[Callable[[Any], Any]]:
             raise InvalidRowsError(model, details) from None
 
     return check
+
+
+def adapter_of(kind: Any) -> Any:  # noqa: ANN401 - a type, and pydantic's TypeAdapter
+    """Return pydantic's adapter of *kind*.
+
+    Raises:
+        Exception: pydantic is missing, or cannot use *kind*.
+    """
+    return image_packages.pydantic().TypeAdapter(_usable(kind))
+
+
+def _usable(kind: Any) -> Any:  # noqa: ANN401 - types
+    """Return *kind* with TypedDicts that pydantic takes: below Python 3.12 only those of typing_extensions."""
+    if sys.version_info >= (3, 12):
+        return kind
+    if isinstance(kind, type) and type(kind).__module__ == "typing" and hasattr(kind, "__required_keys__"):
+        extensions = image_packages.typing_extensions()
+        optional: Any = kind.__optional_keys__  # type: ignore[attr-defined]  # of a TypedDict
+        fields = {name: _usable(each) for name, each in typing.get_type_hints(kind).items()}
+        fields = {name: extensions.NotRequired[each] if name in optional else each for name, each in fields.items()}
+        return extensions.TypedDict(kind.__name__, fields)
+    arguments = typing.get_args(kind)
+    usable = tuple(_usable(each) for each in arguments)
+    if usable == arguments or typing.get_origin(kind) is None:
+        return kind
+    return kind.copy_with(usable) if hasattr(kind, "copy_with") else typing.get_origin(kind)[usable]
 
 
 def is_any(kind: Any) -> bool:  # noqa: ANN401 - a type

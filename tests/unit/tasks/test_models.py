@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypedDict
 
 import pytest
 from hypothesis import given
@@ -297,3 +297,39 @@ def test_description_of_annotations_survives_the_wire():
     assert description.row == {"type": "array", "items": {"type": "number"}}
     assert description.options["properties"]["top"] == {"type": "integer", "default": 3}
     assert description.doc == "Names things."
+
+
+def test_rows_of_a_typed_dict_are_checked_whichever_python_has_made_it():
+    pytest.importorskip("pydantic")
+
+    class Address(TypedDict, total=False):
+        zip: int
+
+    class Person(TypedDict):
+        age: int
+        homes: list[Address]
+
+    def predict(rows):
+        return [row["age"] for row in rows]
+
+    predict.__annotations__ = {"rows": list[Person]}
+    model = Model(target=predict)
+    assert model(JSON, b'[{"age": 3, "homes": [{}]}]') == b"[3]"
+    with pytest.raises(InvalidRowsError, match=r"rows\[0\]\.homes\[0\]\.zip"):
+        model(JSON, b'[{"age": 3, "homes": [{"zip": "x"}]}]')
+    assert model.describe().row["required"] == ["age", "homes"]
+    model.unload()
+
+
+def test_rows_that_pydantic_cannot_check_are_said_to_be_unchecked(capsys):
+    pytest.importorskip("pydantic")
+
+    class Odd:
+        pass
+
+    def predict(rows):
+        return rows
+
+    predict.__annotations__ = {"rows": list[Odd]}
+    assert Model(target=predict)(JSON, b"[3]") == b"[3]"
+    assert "its rows are not checked as annotated" in capsys.readouterr().err
