@@ -51,3 +51,9 @@ def _of_version(model: str, version: VersionStatus, whole: float) -> Iterator[Ga
     yield Gauge(families.VERSION_SHADOW, labels, float(version.is_shadow))
     yield Gauge(families.VERSION_WORKERS, labels, version.workers)
     yield Gauge(families.VERSION_CALLS, labels, version.in_flight)
+
+
+def is_served(models: Mapping[str, ModelStatus], model: str, version: str) -> bool:
+    """Return whether *models* has this version of *model*; an empty version asks for the model."""
+    found = models.get(model)
+    return found is not None and (not version or any(each.version == version for each in found.versions))

@@ -25,9 +25,11 @@ from cnflow.clock import SystemClock
 from cnflow.dataflow.call_options import AppOptions
 from cnflow.errors import ConfigurationError
 from cnflow.serving.admin import AdminCommands, RemoteAdmin
+from cnflow.serving.figures import ServerFigures
 from cnflow.serving.http.server import HttpServer, build_app, listen
 from cnflow.serving.link.messages import Orders
 from cnflow.serving.live_service import LiveService
+from cnflow.serving.processes.front_metrics import METRICS
 from cnflow.serving.processes.fronts import Fronts
 from cnflow.serving.processes.loops import new_loop
 
@@ -156,7 +158,15 @@ class ModelServer:
         assert self._socket is not None
         self._address = self._socket.getsockname()
         executors: Any = self._dfk.executors  # those with direct calls are asked for them
-        self._service = LiveService(self._config, executors, SystemClock(), executor_for=self._executor_for)
+        self._figures = ServerFigures(self._dfk.config.sinks)
+        self._service = LiveService(
+            self._config,
+            executors,
+            SystemClock(),
+            executor_for=self._executor_for,
+            observer=self._figures.observer,
+        )
+        self._figures.service = self._service
         self._admin = AdminCommands(self._service, self._config, self._facts, self._begin_drain, self._executor_for)
         await self._service.start()
         self._fronts: Fronts | None = None
@@ -165,7 +175,8 @@ class ModelServer:
         if self._config.fronts > 1:
             await self._start_fronts(self._socket)
         else:
-            app = build_app(self._service, self._config.http, admin=RemoteAdmin(self._admin.answer))
+            admin = RemoteAdmin(self._admin.answer)
+            app = build_app(self._service, self._config.http, self._figures.metrics, admin=admin)
             self._http = HttpServer(app, self._config.http, [self._socket])
             self._serving = asyncio.ensure_future(self._http.serve())
         self._watch = asyncio.ensure_future(self._wait_until_ready())
@@ -180,15 +191,21 @@ class ModelServer:
         orders = Orders(self._config.http.model_dump_json().encode(), "front", logging.INFO, json_logs=False)
         self._fronts = Fronts(
             service=self._service,
-            command=self._admin.answer,
+            command=self._answer_front,
             orders=orders,
             sockets=[listening],
             folder=Path(self._dfk.run_dir) / "fronts",
             on_hopeless=on_hopeless,
+            on_ended=self._figures.on_front_ended,
         )
         await self._fronts.start(self._config.fronts)
         if failed:
             raise failed[0]
+
+    async def _answer_front(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        if question.get("do") == METRICS and self._fronts is not None:
+            return {"text": self._figures.render(self._fronts.reports())}
+        return await self._admin.answer(question)
 
     def _executor_for(self, version: VersionConfig) -> Any:  # noqa: ANN401 - a live executor of any kind
         return self._dfk.executor_for(AppOptions(image=version.image))
@@ -228,6 +245,7 @@ class ModelServer:
                 self._socket.close()
             await self._service.drain(settings.drain_timeout)
             await self._service.close()
+            await asyncio.to_thread(self._figures.close)
         except Exception as error:
             logger.exception("the server could not be drained")
             self._on_failure(error)

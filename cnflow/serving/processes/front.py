@@ -22,6 +22,7 @@ from cnflow.config.logging import DATES, FORMAT
 from cnflow.serving.admin import RemoteAdmin
 from cnflow.serving.http.server import HttpServer, build_app
 from cnflow.serving.link.remote_service import RemoteService
+from cnflow.serving.processes.front_metrics import FrontMetrics
 from cnflow.serving.processes.loops import new_loop
 
 if TYPE_CHECKING:
@@ -36,17 +37,21 @@ async def serve(link: socket.socket, sockets: Sequence[socket.socket]) -> int:
     orders = await service.orders
     logging.basicConfig(level=orders.log_level, format=FORMAT, datefmt=DATES, stream=sys.stderr)
     settings = HttpSettings.model_validate_json(orders.settings)
-    app = build_app(service, settings, admin=RemoteAdmin(service.command))
+    metrics = FrontMetrics(service)
+    app = build_app(service, settings, metrics, admin=RemoteAdmin(service.command))
     server = HttpServer(app, settings, list(sockets))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, service.drain.set)
     serving = asyncio.ensure_future(server.serve())
     service.greet()
+    reporting = asyncio.ensure_future(metrics.report_for_ever())
     drained = asyncio.ensure_future(service.drain.wait())
     await asyncio.wait((serving, drained), return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()  # raises what ended it
     server.drain()
     await serving
+    reporting.cancel()
+    metrics.report()
     service.close()
     return 1 if service.has_lost_server else 0
 

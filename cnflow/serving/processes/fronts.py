@@ -63,9 +63,10 @@ class Fronts:
         sockets: that all fronts accept from.
         folder: for the logs of the fronts.
         on_hopeless: called with the reason when no front can be started.
+        on_ended: called with the counts that a front has sent last, once it has ended.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - parts of the server
         self,
         *,
         service: ModelService,
@@ -74,6 +75,7 @@ class Fronts:
         sockets: Sequence[socket.socket],
         folder: Path,
         on_hopeless: Callable[[Exception], None],
+        on_ended: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._service = service
         self._command = command
@@ -81,6 +83,7 @@ class Fronts:
         self._sockets = sockets
         self._folder = folder
         self._on_hopeless = on_hopeless
+        self._on_ended = on_ended
         self._restarts = Restarts()
         self._live: dict[int, Front] = {}
         self._is_draining = False
@@ -102,7 +105,7 @@ class Fronts:
 
     def reports(self) -> list[bytes]:
         """Counts that the fronts have sent last."""
-        return [front.link.report for front in self._live.values() if front.link.report]
+        return [front.link.report for front in self._live.values() if front.link.report and not front.ended.is_set()]
 
     async def drain(self, seconds: float) -> None:
         """Have all fronts answer what they have accepted, and end; those that take longer are killed."""
@@ -173,6 +176,7 @@ class Fronts:
         front.serves = False
         front.link.close()
         front.ended.set()
+        self._on_ended(front.link.report)
         if self._is_draining:
             return
         del self._live[front.number]
