@@ -52,7 +52,7 @@ class Callers:
             assert rent == {"1": 500.0, "2": 600.0}[version]
             self.counts[version] += 1
 
-    def share_of_second(self, calls: int = 300) -> float:
+    def share_of_second(self, calls: int = 100) -> float:
         """Return the share of the next *calls* that version 2 answers."""
         before = self.counts.copy()
         while sum((self.counts - before).values()) < calls:
@@ -78,10 +78,10 @@ def main() -> None:
             serve.command("weights", model="rent", weights={"1": 9, "2": 1})
             print(f"canary: {callers.share_of_second():.0%}")
             serve.command("roll", model="rent", version="2")
-            callers.share_of_second(50)  # those that were under way
+            callers.share_of_second(20)  # those that were under way
             print(f"rolled: {callers.share_of_second():.0%}")
             serve.command("back", model="rent")
-            callers.share_of_second(50)
+            callers.share_of_second(20)
             print(f"back: {callers.share_of_second():.0%}")
         finally:
             callers.close()

@@ -28,7 +28,7 @@ SOURCES = [
         for file in sorted((ROOT / folder).rglob("*.py"))
     ),
 ]
-PAGE = re.compile(r"\bdocs/[\w/.-]+\.md\b")
+PAGE = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md\b")
 PATH = re.compile(r"(?<![\w/.-])(?:benchmarks|cnflow|docs|examples|images|tests)/[\w./-]*\w")
 NAME = re.compile(r"(?<![\w/.-])cnflow(?:\.[a-z_]\w*)+(?:\.[A-Z]\w*)?", re.ASCII)
 
