@@ -13,8 +13,10 @@ import contextlib
 import json
 import time
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnflow.cli.runs.lookup import RUNS
 from cnflow.control_socket import ask, find_live_run
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.log_rotation import OLDER
@@ -25,7 +27,6 @@ from cnflow.text import align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     Write = Callable[[str], None]
     Show = Callable[["_Line"], None]
@@ -62,7 +63,7 @@ def show_logs(what: str, place: Path, *, follow: bool, last: int, write: Write, 
 
     Args:
         what: id of a task, or name of a log.
-        place: folder of a run, or of runs.
+        place: folder of a run, or of runs, or the number of a run in ``runinfo``.
         follow: go on until the task, or the run, has ended.
         last: number of lines to begin with; 0 is all.
         write: takes each line.
@@ -85,6 +86,9 @@ def show_logs(what: str, place: Path, *, follow: bool, last: int, write: Write, 
 
 
 def _find_run(place: Path) -> Path:
+    numbered = Path(RUNS) / place
+    if not place.is_dir() and numbered.is_dir():
+        place = numbered
     try:
         return find_live_run(place)
     except ConfigurationError:

@@ -77,6 +77,10 @@ class BlockTable:
             return UNKNOWN
         return NOT_ADMITTED if block in self._removed else ""
 
+    def is_removed(self, block: BlockId) -> bool:
+        """True if *block* was removed, and not forgotten since."""
+        return block in self._removed
+
     def has_departed(self, manager: ManagerId) -> bool:
         """True if *manager* was registered or awaited, and is gone."""
         return manager in self._departed

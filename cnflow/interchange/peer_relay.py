@@ -61,7 +61,7 @@ class PeerRelay:
         return len(self._waiting)
 
     def on_serving(self, manager: ManagerId, serving: Serving) -> None:
-        """Note that *manager* may be asked directly.
+        """Note that *manager* may be asked directly, and report it to those who wait for a piece of it already.
 
         Raises:
             ValueError: it is about another manager.
@@ -70,6 +70,10 @@ class PeerRelay:
             raise ValueError("a manager serves in the name of another one")
         self._serving[manager] = serving
         self._introduced = {pair for pair in self._introduced if pair[1] != manager}
+        # A manager announces itself with its first item, whose task may have been followed faster than that.
+        waiting = [pieces for (source, _), pieces in self._waiting.items() if source == manager]
+        for other in sorted({other for pieces in waiting for others in pieces.values() for other in others}):
+            self._introduce(other, manager)
 
     def on_want(self, manager: ManagerId, source: ManagerId, want: Want) -> None:
         """Pass a request of *manager* on to *source*, unless the piece is on its way to another one.
@@ -82,10 +86,7 @@ class PeerRelay:
         if self._is_gone(source):
             self._send(manager, Gone(want.blob, source, _SOURCE_GONE), None)
             return
-        serving = self._serving.get(source)
-        if serving is not None and (manager, source) not in self._introduced:
-            self._introduced.add((manager, source))
-            self._send(manager, serving, None)
+        self._introduce(manager, source)
         key, piece = (source, want.blob), Piece(want.blob, want.offset, want.length)
         waiting = self._waiting.get(key, {}).get(piece, ())
         is_asked, is_repeated = bool(waiting), manager in waiting
@@ -97,6 +98,12 @@ class PeerRelay:
             self._counts[manager] += 1
         if is_repeated or not is_asked:
             self._send(source, want, None)
+
+    def _introduce(self, manager: ManagerId, source: ManagerId) -> None:
+        serving = self._serving.get(source)
+        if serving is not None and (manager, source) not in self._introduced:
+            self._introduced.add((manager, source))
+            self._send(manager, serving, None)
 
     def on_chunk(self, source: ManagerId, piece: Piece, data: Any) -> None:  # noqa: ANN401 - a frame
         """Pass a piece from *source* on to those who wait for it."""

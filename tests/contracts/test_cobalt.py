@@ -48,6 +48,7 @@ class TestCobalt(ProviderContract, ProviderDataContract):
         return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
 
 
+@pytest.mark.long
 class TestJobsOfCobalt(BatchContract):
     """A minute of the stand-in is 3 s long."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from cnflow.testing.contracts.provider import ProviderContract
 from cnflow.testing.contracts.provider_data import ProviderDataContract
 from tests.standins import lsf
 from tests.standins.scheduler import Standin
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -56,17 +58,34 @@ class TestLSF(ProviderContract, ProviderDataContract):
 
 
 SIGNALS = """\
-import signal, sys
+import os, signal, sys
 def note(number, _):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")  # print fails if a handler interrupts it
     if number == signal.SIGTERM:
         sys.exit(3)
 for number in (signal.SIGUSR1, signal.SIGTERM):
     signal.signal(number, note)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True:
     signal.pause()
 """
+
+
+@contextlib.contextmanager
+def group_of(*command):
+    """A process in a group of its own, which is killed at the end, also by a test that fails."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def catches(pid, number):
+    """Return whether the process has a handler for the signal."""
+    (mask,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_limit_of_the_job_is_told_to_the_manager_twice(tmp_path):
@@ -74,8 +93,9 @@ def test_limit_of_the_job_is_told_to_the_manager_twice(tmp_path):
     body = f"exec {shlex.join([sys.executable, '-c', SIGNALS])}\n"
     script = tmp_path / "script"
     script.write_text(DIALECT.submit_script(LSFProvider(), JobRequest("n", 1, 600.0, body, "/o")))
-    with subprocess.Popen(["sh", str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True) as job:
+    with group_of("sh", str(script)) as job:
         assert job.stdout.readline() == "ready\n"
+        wait_until(lambda: catches(job.pid, signal.SIGUSR2))  # the body may be ready before its shell is
         os.killpg(job.pid, signal.SIGUSR2)
         assert job.stdout.readline() == "SIGUSR1\n"
         os.killpg(job.pid, signal.SIGUSR2)

@@ -134,6 +134,7 @@ def test_tasks_survive_a_restart_of_the_pools_server(pool, load):
         assert [each.result() for each in results] == list(range(12))
 
 
+@pytest.mark.long
 def test_withdrawn_key_fails_the_executor_in_words(pool, load, until):
     key = pool.key("ann")
     until(lambda: "client ann may connect" in pool.log, timeout=30.0)

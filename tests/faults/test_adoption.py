@@ -152,7 +152,9 @@ def run(tmp_path, processes, until):
 
 
 @pytest.mark.parametrize(
-    "environment", [{}, {"ADDRESS": "127.0.0.1"}, {"LISTEN": "1"}], ids=["socket file", "tcp", "managers listen"]
+    "environment",
+    [{}, pytest.param({"ADDRESS": "127.0.0.1"}, marks=pytest.mark.long), {"LISTEN": "1"}],
+    ids=["socket file", "tcp", "managers listen"],
 )
 def test_a_second_and_a_third_driver_take_over_blocks_and_tasks_and_each_task_runs_once(run, environment):
     first = run.start(**environment)

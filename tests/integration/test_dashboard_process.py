@@ -1,6 +1,7 @@
 import http.client
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -59,6 +60,22 @@ def test_a_port_that_is_taken_is_a_warning_and_the_run_goes_on(tmp_path, caplog)
     wait_until(lambda: "Address already in use" in caplog.text, 60)
     second.close()
     first.close()
+
+
+def test_a_dashboard_that_is_killed_is_a_warning_and_one_that_is_closed_is_none(tmp_path, caplog):
+    make_database(tmp_path / "monitoring.db", tasks=5)
+    addresses = []
+    killed, closed = (
+        DashboardProcess(Dashboard(), str(tmp_path / "monitoring.db"), tmp_path, addresses.append) for _ in range(2)
+    )
+    for process in (killed, closed):
+        process.start()
+    wait_until(lambda: len(addresses) == 2, 60)
+    closed.close()
+    os.kill(killed._process.pid, signal.SIGKILL)
+    wait_until(lambda: "the dashboard has ended by itself" in caplog.text, 60)
+    assert caplog.text.count("has ended") == 1
+    killed.close()
 
 
 def test_a_dashboard_ends_with_a_driver_that_is_killed(tmp_path):

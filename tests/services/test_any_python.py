@@ -237,7 +237,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.pythons
-@pytest.mark.parametrize("minor", ["3.10", "3.12", "3.13"])
+@pytest.mark.parametrize(
+    "minor", ["3.10", *(pytest.param(newer, marks=pytest.mark.long) for newer in ("3.12", "3.13"))]
+)
 def test_interpreter_of_each_driver_runs_in_an_image_with_nothing(engine, image, pythons, minor, tmp_path):
     command = [pythons[minor], "-B", "-c", CARRY, REPOSITORY, tmp_path / "capsule"]
     subprocess.run(command, check=True)
@@ -252,6 +254,7 @@ def test_interpreter_of_each_driver_runs_in_an_image_with_nothing(engine, image,
     assert said.decode() == f"/any/where/{CARRIED_PYTHON} {minor}\n"
 
 
+@pytest.mark.long
 @pytest.mark.suites
 def test_interpreter_of_debian_sid_runs_in_an_image_with_nothing(engine, image, tmp_path):
     volumes = {str(REPOSITORY): {"bind": "/src", "mode": "ro"}, str(tmp_path): {"bind": "/out", "mode": "rw"}}
@@ -280,6 +283,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.suites
 @pytest.mark.timeout(600)  # it installs cnflow, from the package index
 def test_driver_runs_on_python_3_14(engine, tmp_path):

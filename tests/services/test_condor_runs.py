@@ -94,6 +94,7 @@ def test_tasks_run_in_slots_to_which_everything_was_brought(config, jobs):
     assert jobs() == []
 
 
+@pytest.mark.long
 def test_files_of_the_user_are_brought_too(config):
     name = f"word-{uuid.uuid4().hex}"
     in_pool("sh", "-c", f"echo from afar >~/{name}")
@@ -113,6 +114,7 @@ def test_files_of_the_driver_travel_over_the_connection_of_the_tasks(config, tmp
         assert (tmp_path / "out").read_text() == "LOUD\n"
 
 
+@pytest.mark.long
 def test_image_of_the_driver_is_brought_to_slots_that_have_none(config, image_base, jobs):
     with cnflow.load(config(image=image_base, runtime="charliecloud", cmd_timeout=240)):
         release, slot = system().result()
@@ -169,6 +171,7 @@ def test_pool_without_such_a_machine_gives_its_reason(config, until):
         waiting.cancel()
 
 
+@pytest.mark.long
 def test_job_ends_with_its_walltime(config, jobs, until):
     with cnflow.load(config(walltime=20)):
         slot().result(timeout=120)

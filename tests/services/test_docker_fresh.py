@@ -75,7 +75,7 @@ def test_each_task_has_a_container_of_its_own_which_ends_with_it(run, image_base
     assert containers() == []
 
 
-@pytest.mark.parametrize("how", ["walltime", "cancel"])
+@pytest.mark.parametrize("how", ["walltime", pytest.param("cancel", marks=pytest.mark.long)])
 def test_a_daemon_of_a_stopped_task_ends_with_its_container(run, image_base, tmp_path, until, how):
     marker = uuid.uuid4().hex
     limit = {"walltime": 3.0} if how == "walltime" else {}
@@ -110,8 +110,8 @@ def test_output_files_stdout_and_a_sandbox_work_as_for_other_tasks(run, image_ba
     ("command", "code", "words"),
     [
         ("no-such-program --help; exit $?", 127, "not found"),
-        ("/etc/passwd; exit $?", 126, "cannot be executed"),
-        ("exit 125", 125, "a failure of themselves"),
+        pytest.param("/etc/passwd; exit $?", 126, "cannot be executed", marks=pytest.mark.long),
+        pytest.param("exit 125", 125, "a failure of themselves", marks=pytest.mark.long),
         ("sh -c 'kill -9 $$'; exit $?", 137, "memory"),
     ],
 )

@@ -65,6 +65,7 @@ def test_tasks_run_on_machines_which_end_with_the_run(config, ec2):
     are_gone(ec2)
 
 
+@pytest.mark.long
 def test_block_of_several_nodes_has_a_machine_for_each(config, ec2):
     with cnflow.load(config(nodes_per_block=2)):
         assert squares(8) == [number * number for number in range(8)]

@@ -98,6 +98,7 @@ def test_killed_laptop_leaves_no_interchange_and_no_job_after_the_timeout(laptop
     until(lambda: not jobs_of(job), 60)
 
 
+@pytest.mark.long
 def test_laptop_that_sleeps_for_longer_than_the_timeout_starts_anew_when_it_wakes(laptop, settings, until):
     settings["provider"]["poll_period"] = 1
     with laptop.start(SCRIPT, {**settings, "detached_timeout": 4}) as driver:

@@ -113,6 +113,7 @@ def readers(server, tmp_path_factory):
         reader.close()
 
 
+@pytest.mark.xdist_group("questions to PostgreSQL")  # one process makes the database
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_question_of_the_dashboard_has_the_answer_that_sqlite_gives(readers, name):
     in_file, in_server = (msgspec.to_builtins(QUESTIONS[name](reader)) for reader in readers)

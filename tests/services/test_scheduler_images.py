@@ -23,7 +23,13 @@ def surroundings(names):
     return sys.executable, {name: os.environ.get(name) for name in names}
 
 
-@pytest.mark.parametrize("scheduler", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in PROVIDERS])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        pytest.param(name, marks=[getattr(pytest.mark, name), *([pytest.mark.long] if name == "torque" else [])])
+        for name in PROVIDERS
+    ],
+)
 def test_job_runs_tasks_in_an_image(scheduler, image_base, tmp_path, monkeypatch):
     settings, options, variables = PROVIDERS[scheduler]
     for name, value in variables.items():

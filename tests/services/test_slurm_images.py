@@ -56,7 +56,7 @@ def surroundings(names=(), files=()):
     ("runtime", "mark"),
     [
         pytest.param(ApptainerRuntime(), "APPTAINER_CONTAINER", marks=pytest.mark.apptainer),
-        pytest.param(CharliecloudRuntime(), "CH_RUNNING", marks=pytest.mark.charliecloud),
+        pytest.param(CharliecloudRuntime(), "CH_RUNNING", marks=[pytest.mark.charliecloud, pytest.mark.long]),
         pytest.param(PodmanRuntime(), "container", marks=pytest.mark.podman),
     ],
     ids=["apptainer", "charliecloud", "podman"],
@@ -106,6 +106,7 @@ def test_elements_of_an_array_have_containers_of_their_own(run, image_base, unti
     assert {inside for _, _, inside in seen} == {True}
 
 
+@pytest.mark.long
 @pytest.mark.apptainer
 def test_node_runs_its_own_copy_and_the_record_of_the_run_has_the_digest(run, engine, image_base, tmp_path):
     loaded = run(Image(image_base), "apptainer", node_image_dir=str(tmp_path / "node images"))

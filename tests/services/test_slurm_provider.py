@@ -85,6 +85,7 @@ class TestJobsOfSlurm(SlurmBatchContract):
         monkeypatch.setenv("SLURM_CONF", str(slurm_conf("slurm")))
 
 
+@pytest.mark.long
 @pytest.mark.slurm_accounting
 @pytest.mark.timeout(300)
 class TestJobsOfSlurmWithAccounting(SlurmBatchContract):

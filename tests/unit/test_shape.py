@@ -35,8 +35,23 @@ def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def parametrize_modules(modules=MODULES):
-    return pytest.mark.parametrize("path", modules, ids=name_of)
+def for_each_module(modules=MODULES):
+    """Makes one test of a check of one module: thousands of tests would cost more than what they look at."""
+
+    def decorate(check):
+        def test():
+            failed = {}
+            for path in modules:
+                try:
+                    check(path)
+                except (AssertionError, SyntaxError) as error:
+                    failed[name_of(path)] = str(error)
+            assert failed == {}
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
 
 
 def test_importing_cnflow_imports_nothing_but_the_standard_library():
@@ -55,31 +70,31 @@ def test_unknown_public_name_is_refused_with_the_known_ones():
         cnflow.laod  # noqa: B018 - asking for it is the test
 
 
-@parametrize_modules()
+@for_each_module()
 def test_module_is_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_OF_A_MODULE
 
 
-@parametrize_modules()
+@for_each_module()
 def test_function_is_short(path):
     functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: length for name, length in lengths.items() if length > LINES_OF_A_FUNCTION} == {}
 
 
-@parametrize_modules()
+@for_each_module()
 def test_module_has_a_docstring(path):
     assert ast.get_docstring(tree_of(path))
 
 
-@parametrize_modules([path for path in MODULES if "\n__all__ = " in path.read_text(encoding="utf-8")])
+@for_each_module([path for path in MODULES if "\n__all__ = " in path.read_text(encoding="utf-8")])
 def test_all_is_sorted_and_its_names_exist(path):
     module = importlib.import_module(name_of(path))
     assert sorted(module.__all__, key=_as_ruff_sorts) == list(module.__all__)
     assert {name for name in module.__all__ if not hasattr(module, name)} == set()
 
 
-@parametrize_modules([path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE])
+@for_each_module([path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE])
 def test_package_that_imports_names_from_below_lists_them(path):
     imported = {
         alias.asname or alias.name
@@ -123,7 +138,7 @@ def travelling():
     return [path for path in MODULES if any(root == path or root in path.parents for root in roots)]
 
 
-@parametrize_modules(travelling())
+@for_each_module(travelling())
 def test_code_for_nodes_is_written_for_python_3_9_and_that_of_workers_for_3_8(path):
     oldest = (3, 8) if name_of(path) in reached_from("cnflow.worker") else (3, 9)
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path), feature_version=oldest)

@@ -21,7 +21,8 @@ def logs(
         typer.Option(
             "--run",
             metavar="DIR",
-            help="Folder of the run, or a folder of runs, of which the newest running one is used, or the newest.",
+            help="Folder of the run, its number, or a folder of runs, of which the newest running one is used, or the "
+            "newest.",
         ),
     ] = Path("runinfo"),
     follow: Annotated[

@@ -24,7 +24,7 @@ class StandingInterchange(Interchange):
 
     Args:
         settings: of the pool. With `managers_key`, managers of any block may register, such as pods that are none of
-            the owner's blocks; nothing is kept of such a block once its last manager is gone.
+            the owner's blocks; nothing is kept of such a block once its last manager is gone, unless it drains.
         functions: of the clients; the owner adds and removes.
     """
 
@@ -77,6 +77,17 @@ class StandingInterchange(Interchange):
         actions = super().on_registered(manager, info, now, held, stopping)
         self._forget_if_empty(block, now)
         return actions
+
+    def on_drain_requested(self, block: BlockId, now: Seconds) -> list[Action]:
+        """See `Interchange.on_drain_requested`; the block drains until it is gone, also where any may come.
+
+        A pod can be removed before its manager has registered, and its container is started again once a drained
+        manager has left. Tasks of a manager that comes then would be lost with the pod.
+        """
+        if self._admits_all and not self._blocks.is_removed(block):
+            self.on_admitted(block)
+            self._guests.discard(block)
+        return super().on_drain_requested(block, now)
 
     def _remove(self, manager: ManagerId, reason: str) -> list[Action]:
         record = self._managers.get(manager)

@@ -119,8 +119,12 @@ class DashboardProcess:
             self._write_address()
             logger.info("the dashboard of this run is at %s", self.address.partition("?")[0])
             self._announce(self.address)
+            has_reason = False
             for line in lines:
+                has_reason = True
                 logger.warning("the dashboard has ended: %s", _parsed(line).get("error", line.strip()))
+            if not has_reason and self._process is process:  # else it is ended with the run
+                logger.warning("the dashboard has ended by itself; see %s", self._run_dir / LOG_FILE)
 
     def _write_address(self) -> None:
         with contextlib.suppress(OSError):

@@ -119,6 +119,8 @@ _SHORTEST_WITH_NOTICE = 10
 
 # LSF's own signal at the limit is SIGUSR2, too, and is followed by SIGKILL after JOB_TERMINATE_INTERVAL:
 # https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=lsbqueues-runlimit
+# A notice may come while the one before is passed on, and its trap then runs within the other's: each takes its number
+# before it sends anything, in the same expansion, which no trap can divide.
 # The last wait: a signal may end the one before in the moment in which the body ends. 127: that one had its exit code.
 _SUPERVISED = """\
 (
@@ -126,8 +128,13 @@ trap '' USR2
 {body}
 ) &
 cnflow_body=$!
-cnflow_signals='{signals}'
-cnflow_on_notice() {{ kill -"${{cnflow_signals%% *}}" $cnflow_body 2>/dev/null; cnflow_signals=TERM; }}
+cnflow_notices={notices}
+cnflow_on_notice() {{
+case $((cnflow_notices += 1)) in
+1) kill -USR1 $cnflow_body 2>/dev/null ;;
+*) kill -TERM $cnflow_body 2>/dev/null ;;
+esac
+}}
 trap cnflow_on_notice USR2
 trap : INT TERM
 wait $cnflow_body; cnflow_code=$?
@@ -160,8 +167,8 @@ class _LSF:
         """Script for ``bsub``, which reads it from its standard input."""
         lines = [f"#BSUB {line}" for line in _options(_own(settings), request)]
         raw = [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
-        signals = "USR1 TERM" if _gives_notice(settings, request) else "TERM"
-        body = _SUPERVISED.format(body=request.body.rstrip(), signals=signals)
+        notices = 0 if _gives_notice(settings, request) else 1  # so many are taken as come: the limit's own is TERM
+        body = _SUPERVISED.format(body=request.body.rstrip(), notices=notices)
         return "\n".join(["#!/bin/sh", *lines, *raw, body])
 
     def submit_command(self, settings: BatchSettings, path: str) -> list[str]:  # noqa: ARG002 - part of the seam

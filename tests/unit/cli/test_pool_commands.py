@@ -1,12 +1,11 @@
 """Commands of ``cnflow pool``: keys of drivers, and addresses that are no folder."""
 
-import sys
-
 import pytest
 
 from cnflow.model.pool_files import PoolAddress, PoolDirectory
 from cnflow.worker_pool import keys
 from cnflow.worker_pool.folder import ServerFolder
+from tests.hidden_modules import hidden_modules
 
 
 @pytest.fixture
@@ -51,11 +50,8 @@ def test_release_in_place_of_a_folder_is_refused_with_the_command_for_it(run_cnf
 
 
 @pytest.mark.parametrize("options", [[], ["--revoke"]])
-def test_key_of_a_release_without_the_client_of_kubernetes_names_the_extra(options, run_cnflow, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("cnflow.kubernetes_api", "cnflow.worker_pool.dep"))]:
-        monkeypatch.delitem(sys.modules, name)
-    for name in ("kubernetes", "urllib3"):
-        monkeypatch.setitem(sys.modules, name, None)
-    code, _, words = run_cnflow("pool", "key", "ada", "kubernetes://science/demo", *options)
+def test_key_of_a_release_without_the_client_of_kubernetes_names_the_extra(options, run_cnflow):
+    with hidden_modules("cnflow.kubernetes_api", "cnflow.worker_pool.dep", missing=["kubernetes", "urllib3"]):
+        code, _, words = run_cnflow("pool", "key", "ada", "kubernetes://science/demo", *options)
     assert code == 2
     assert "Run: pip install 'cnflow[kubernetes]'" in " ".join(words.split())

@@ -28,6 +28,14 @@ def test_each_manager_that_wants_an_item_learns_once_where_to_ask_directly(relay
     assert [manager for manager, message in relay.sent if message == SERVING] == [NEEDS, ALSO]
 
 
+def test_manager_that_waits_for_a_piece_already_learns_where_to_ask_for_the_next(relay):
+    for offset in (0, 5):
+        relay.on_want(NEEDS, HAS, Want(WANT.blob, HAS, offset, 5))
+    relay.on_want(ALSO, HAS, WANT)
+    relay.on_serving(HAS, SERVING)
+    assert [manager for manager, message in relay.sent if message == SERVING] == [ALSO, NEEDS]
+
+
 def test_manager_that_serves_anew_is_introduced_anew_and_one_that_is_gone_no_more(relay):
     relay.on_serving(HAS, SERVING)
     relay.on_want(NEEDS, HAS, WANT)

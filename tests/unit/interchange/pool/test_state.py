@@ -281,6 +281,27 @@ def test_pod_that_no_owner_admitted_may_serve_where_guests_are_admitted():
     assert world.running_of(ann) == [1]
 
 
+@pytest.mark.parametrize("has_registered_before", [False, True])
+def test_manager_that_comes_to_a_pod_that_drains_gets_no_task(has_registered_before):
+    """A pod that was removed as it started, and a container that the kubelet starts again after a drain."""
+    world = World(managers_key="k" * 40)
+    ann = world.client()
+    former = world.manager(b"m0", block="pod-1") if has_registered_before else None
+    world.of_scheduler(world.pool.scheduler.on_drain_requested("pod-1", world.now))
+    if former:
+        world.lose(former)
+    assert on.ReportDrained("pod-1") in world.owner
+    world.manager(block="pod-1")
+    world.submit(ann, 1)
+    assert world.running_of(ann) == []
+    assert on.SendDrain(b"m1", "pod-1") in world.owner
+    world.of_scheduler(world.pool.scheduler.on_block_gone("pod-1", "its pod is gone", world.now))
+    assert world.pool.scheduler._blocks.get("pod-1") is None
+    world.manager(b"m2", block="pod-2")
+    world.dispatch()
+    assert world.running_of(ann) == [1]
+
+
 def test_pod_that_no_owner_admitted_waits_elsewhere():
     world = World()
     ann = world.client()
