@@ -1,0 +1,143 @@
+"""``cnflow serve``: real processes from a client's request to a worker and back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from cnflow.cli import model_server
+
+pytestmark = pytest.mark.timeout(120)
+
+SHOP = """\
+from cnflow import model_app
+
+@model_app
+def rate(rows):
+    return [2 * row for row in rows]
+
+@model_app
+def slow(rows):
+    import time
+    time.sleep(3)
+    return rows
+"""
+
+
+class Server:
+    """``cnflow serve`` in a folder of its own, with the module `shop`."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        (folder / "shop.py").write_text(SHOP)
+        argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments, "--port", "0"]
+        self.process = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        assert " serves " in line, line + self.process.stderr.read()
+        self.url = line.split()[2]
+
+    def ask(self, model, rows, timeout=60):
+        body = json.dumps({"rows": rows}).encode()
+        request = urllib.request.Request(f"{self.url}/v1/models/{model}:predict", body)
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return json.load(answer)["results"]
+
+    def command(self, *arguments):
+        argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments]
+        return subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+
+    def status(self):
+        return model_server.ask(self.folder / "runinfo", {"do": "status"})
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.communicate(timeout=60)[1]
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    made = []
+
+    def start(*arguments):
+        made.append(Server(tmp_path, *arguments))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.close()
+
+
+def test_app_of_a_module_answers_and_the_command_reports_and_drains_it(serve):
+    server = serve("shop:rate")
+    assert server.ask("rate", [1, 2.5]) == [2, 5.0]
+    assert "rate   1" in server.command("status").stdout
+    refused = server.command("roll", "rates", "2")
+    assert refused.returncode == 2
+    assert "Did you mean 'rate'?" in refused.stderr
+    assert server.command("drain").returncode == 0
+    assert server.process.wait(30) == 0
+
+
+def test_front_that_is_killed_is_started_again(serve):
+    server = serve("shop:rate", "--fronts", "2")
+    assert server.ask("rate", [3]) == [6]
+    before = {front["number"]: front["pid"] for front in server.status()["fronts"]}
+    os.kill(before[min(before)], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while len(now := {front["pid"] for front in server.status()["fronts"]} - set(before.values())) != 1:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.2)
+    assert [server.ask("rate", [n]) for n in range(20)] == [[2 * n] for n in range(20)]
+
+
+def test_requests_that_were_accepted_are_answered_after_sigterm(serve):
+    server = serve("shop:slow", "--fronts", "2")
+    assert server.ask("slow", [0]) == [0]
+    script = (
+        "import json, sys, urllib.request as r\n"
+        "print(json.load(r.urlopen(r.Request(sys.argv[1], b'{\"rows\": [7]}'), timeout=60))['results'])"
+    )
+    argv = [sys.executable, "-c", script, f"{server.url}/v1/models/slow:predict"]
+    client = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not any(each["in_flight"] for model in server.status()["models"] for each in model["versions"]):
+        assert time.monotonic() < deadline
+        assert client.poll() is None, "it was answered before it was seen"
+    server.process.send_signal(signal.SIGTERM)
+    assert client.communicate(timeout=60)[0] == "[7]\n"
+    assert "has ended" in server.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("shop:rates", "Did you mean 'rate'?"),
+        ("shops:rate", "There is no module 'shops'"),
+        ("shop", "neither a file of settings"),
+        ("shop:SHOP", "shop has no 'SHOP'"),
+    ],
+)
+def test_target_that_is_none_is_refused_in_words(tmp_path, target, words):
+    (tmp_path / "shop.py").write_text(SHOP)
+    argv = [sys.executable, "-m", "cnflow.cli", "serve", target]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_port_that_is_taken_is_refused_in_words(serve, tmp_path):
+    server = serve("shop:rate")
+    port = server.url.rpartition(":")[2]
+    argv = [sys.executable, "-m", "cnflow.cli", "serve", "shop:rate", "--port", port]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "cannot listen on" in done.stderr
