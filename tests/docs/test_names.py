@@ -26,6 +26,7 @@ SOURCES = [
         file
         for folder in ("benchmarks", "cnflow", "examples", "tests")
         for file in sorted((ROOT / folder).rglob("*.py"))
+        if not any(part.startswith(".venv") for part in file.relative_to(ROOT).parts)
     ),
 ]
 PAGE = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md\b")
