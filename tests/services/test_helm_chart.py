@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cnflow.config.serving import ServeConfig
 from cnflow.config.worker_pool import PoolServer
 from tests.services.helm_chart import CHART, HelmError, helm, render
 
@@ -216,3 +217,52 @@ def test_notes_say_how_a_driver_comes_in():
     notes = text.partition("NOTES:\n")[2]
     assert "digits: digits:0.1, 0 to 4 pods" in notes
     assert re.search(r'ExistingPool\("kubernetes://team/demo", key="NAME\.json"\)', notes)
+
+
+SERVE = {
+    **DIGITS,
+    "serve": {
+        "enabled": True,
+        "apiKeysSecret": "api-keys",
+        "models": {"digits": {"module": "digits", "options": {"timeout": 10}}},
+        "ingress": {"enabled": True, "host": "models.example.org", "tlsSecret": "models-tls"},
+        "autoscaling": {"enabled": True},
+        "serviceMonitor": {"enabled": True},
+        "podDisruptionBudget": {"enabled": True},
+    },
+}
+
+
+def test_release_that_serves_models_has_settings_that_the_command_accepts():
+    objects = render(SERVE)
+    config = ServeConfig(**json.loads(objects["ConfigMap", "demo-serve"]["data"]["serve.json"]))
+    (model,) = config.models
+    assert (model.name, model.timeout, model.versions[0].module) == ("digits", 10, "digits")
+    assert model.versions[0].executor == config.executors[0].label == "digits"
+    assert config.http.key_file == "/etc/cnflow/api-keys/keys"
+    kinds = {kind for kind, name in objects if name == "demo-serve"}
+    assert kinds >= {
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Ingress",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceMonitor",
+    }
+    pod = objects["Deployment", "demo-serve"]["spec"]["template"]
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= config.http.drain_delay + config.http.drain_timeout
+    assert pod["metadata"]["labels"]["cnflow.org/client"] == "true", "the network policy lets it reach the pools"
+
+
+@pytest.mark.parametrize(
+    ("serve", "words"),
+    [
+        ({"models": {}}, "there is no model"),
+        ({"apiKeysSecret": ""}, "Who may call the models?"),
+        ({"models": {"m": {"module": "m", "pool": "other"}}}, "serve.models.m runs in the pool 'other', which is none"),
+        ({"replica": 2}, "Did you mean 'replicas'?"),
+    ],
+)
+def test_models_that_cannot_be_served_are_refused_in_words(serve, words):
+    own = {name: value for name, value in SERVE["serve"].items() if name not in serve}
+    assert words in refusal({**DIGITS, "serve": {**own, **serve}})
