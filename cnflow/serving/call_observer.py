@@ -1,8 +1,8 @@
-"""Counts and traces the calls of served models, as `CallRunner` takes them from their requests to their answers.
+"""Counts, traces and logs the calls of served models, as `CallRunner` takes them from their requests to their answers.
 
 ::
 
-    on_attempt, on_piece, on_end ───────────────────────> ServingMetrics, RequestTraces
+    on_attempt, on_piece, on_end ───────────────────────> ServingMetrics, RequestTraces, FailureLog
     on_outcome, for each call of one message ──> batches ──on_delivered──> ServingMetrics.on_batch
 
 The results of one batch come in one message, with the same worker and the same end: that is how a batch is known.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnflow.serving.failure_log import FailureLog
 from cnflow.serving.metrics import OK
 from cnflow.serving.traces import CallRecord
 
@@ -46,6 +47,7 @@ class CallObserver:
         self.metrics = metrics
         self._traces = traces
         self._wall_clock = wall_clock
+        self._failures = FailureLog()
         self._batches: dict[tuple[str, str, str, int, float], list[float]] = {}
         """Rows and seconds, by model, version, manager, worker and end."""
 
@@ -85,6 +87,8 @@ class CallObserver:
         nothing = LOST if is_copy else GONE
         code = OK if prediction is not None else nothing if error is None else error.code
         model, version = call.request.model, _version_of(call)
+        if error is not None:
+            self._failures.on_failure(model, version, error, now, call.request.request_id)
         if is_copy:
             self.metrics.on_shadow(model, version, code, now - call.begun)
             return

@@ -191,6 +191,7 @@ class CallRunner:
         config = model.config
         decision = decide(outcome, call.attempts, retries=config.retries, worker_retries=config.worker_retries)
         if isinstance(decision, ServingError):
+            decision.__cause__ = outcome.error  # for the log: it has the worker's traceback
             self._end(call, error=decision)
         elif call.has_pieces:
             self._end(call, error=ServingError("The stream was cut off: its worker was lost.", 503, "stream_cut_off"))
