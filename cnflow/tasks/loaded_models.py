@@ -94,7 +94,7 @@ class LoadedModel:
             message = f"stream takes one row, not {len(read)}"
             raise InvalidRowsError(self.name, [{"loc": [], "msg": message, "type": "too_many_rows"}])
         if options:
-            reader.check_options(options)
+            options = dict(reader.read_options(form, options))
         for piece in _iterate(self.name, self.pieces(read[0], **(options or {}))):
             yield reader.write_piece(form, piece)
 

@@ -51,7 +51,7 @@ def answer_calls(model: LoadedModel, calls: Sequence[ModelArguments], around: Op
         try:
             read = model.reader.read(form, rows)
             if options:
-                model.reader.check_options(options)
+                options = dict(model.reader.read_options(form, options))  # noqa: PLW2901 - as annotated
         except Exception as error:  # noqa: BLE001 - also what a user's validator raises
             outcomes[index] = CallOutcome(None, error)
             continue

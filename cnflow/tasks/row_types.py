@@ -12,10 +12,11 @@ Without pydantic, numbers, texts, booleans and lists of them are checked, and ot
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import inspect
 import sys
 import typing
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Union
 
 from cnflow.errors.apps import InvalidRowsError
 from cnflow.tasks import image_packages
@@ -94,11 +95,45 @@ def checker(model: str, types: Types) -> Optional[Callable[[Any], Any]]:
         try:
             return adapter.validate_python(rows)
         except pydantic.ValidationError as error:
-            wrong = error.errors(include_url=False, include_context=False, include_input=False)
-            details = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in wrong]
-            raise InvalidRowsError(model, details) from None
+            raise InvalidRowsError(model, _details(error, [])) from None
 
     return check
+
+
+def option_checker(model: str, types: Types) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Return a function that checks and converts the options of one call; those of unusable types stay as they are."""
+    pydantic = image_packages.pydantic()
+    adapters: dict[str, Any] = {}
+    for name, kind, _ in types.options:
+        if pydantic is not None and not is_any(kind):
+            with contextlib.suppress(Exception):  # a type that pydantic cannot check
+                adapters[name] = adapter_of(kind)
+    kinds = {name: kind for name, kind, _ in types.options} if pydantic is None else {}
+    optional = {name for name, _, default in types.options if default is None}
+
+    def check(options: Mapping[str, Any]) -> dict[str, Any]:
+        read = dict(options)
+        details: list[dict[str, Any]] = []
+        for name, value in options.items():
+            if value is None and name in optional:
+                continue
+            if name in adapters:
+                try:
+                    read[name] = adapters[name].validate_python(value)
+                except pydantic.ValidationError as error:
+                    details += _details(error, ["options", name])
+            for loc, wanted in _wrong(value, kinds.get(name, Any)):
+                details.append({"loc": ["options", name, *loc], "msg": f"it must be {wanted}", "type": "wrong_type"})
+        if details:
+            raise InvalidRowsError(model, details)
+        return read
+
+    return check
+
+
+def _details(error: Any, before: list[Any]) -> list[dict[str, Any]]:  # noqa: ANN401 - pydantic's ValidationError
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{"loc": [*before, *each["loc"]], "msg": each["msg"], "type": each["type"]} for each in wrong]
 
 
 def adapter_of(kind: Any) -> Any:  # noqa: ANN401 - a type, and pydantic's TypeAdapter

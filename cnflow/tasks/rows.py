@@ -55,6 +55,10 @@ class RowReader:
         return row_types.checker(self._model, self.types)
 
     @functools.cached_property
+    def _convert_options(self) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        return row_types.option_checker(self._model, self.types)
+
+    @functools.cached_property
     def _keywords(self) -> Optional[tuple[str, ...]]:
         return _keywords_of(self._function)
 
@@ -113,9 +117,18 @@ class RowReader:
         known = ", ".join(self._keywords) or "none"
         wrong = [name for name in options if name not in self._keywords]
         if wrong:
-            message = f"it has no such parameter; known: {known}"
-            details = [{"loc": ["parameters", name], "msg": message, "type": "unknown_parameter"} for name in wrong]
+            message = f"it has no such option; known: {known}"
+            details = [{"loc": ["options", name], "msg": message, "type": "unknown_option"} for name in wrong]
             raise InvalidRowsError(self._model, details)
+
+    def read_options(self, form: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return *options* as the function is annotated; those of the graph as they are.
+
+        Raises:
+            InvalidRowsError: names those that the function does not take, or not so.
+        """
+        self.check_options(options)
+        return options if form in {VALUES, ROW} else self._convert_options(options)
 
     def _from_json(self, body: Any) -> Any:  # noqa: ANN401 - bytes
         try:

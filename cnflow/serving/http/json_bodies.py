@@ -111,7 +111,8 @@ def _unwrap(body: bytes) -> PredictBody:
         if not unknown:
             raise
         raise BadRequestError(
-            f"The body has no field {unknown[0]!r}.{did_you_mean(unknown[0], _FIELDS)} Known: {', '.join(_FIELDS)}."
+            f"The body has the field {unknown[0]!r}, which is unknown.{did_you_mean(unknown[0], _FIELDS)} "
+            f"Known: {', '.join(_FIELDS)}. A row that is an object goes in an array: [{{...}}]."
         ) from None
     rows, instances = found.rows, found.instances
     if isinstance(rows, Raw) and isinstance(instances, Raw):

@@ -33,7 +33,9 @@ def parse_key_file(text: str) -> dict[str, str]:
         if not words:
             continue
         if len(words) != 2:  # noqa: PLR2004 - a name and a key
-            raise ConfigurationError(f"Line {number} of the key file has {len(words)} words; it takes two.")
+            raise ConfigurationError(
+                f"Line {number} of the key file needs a name and a key; its words are {len(words)}."
+            )
         if words[0] in keys:
             raise ConfigurationError(f"Line {number} of the key file: the name {words[0]!r} is there already.")
         _check(words[0], words[1], place=f"Line {number} of the key file")
@@ -87,6 +89,8 @@ class ApiKeys:
             try:
                 stamp = _stamp_of(self._path)
                 read = parse_key_file(self._path.read_text(encoding="utf-8"))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{self._path}: {error}") from None
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigurationError(f"The key file {self._path} cannot be read: {error}") from error
             self._stamp = stamp

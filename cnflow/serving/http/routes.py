@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Handler = Callable[[Request], Awaitable[Response]]
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
+_WRONG_METHOD = 405
+_VERBS = (":predict", ":stream")
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -106,7 +108,7 @@ class _Models:
 
     async def one(self, request: Request) -> Response:
         name, version = _split(request.path_params["name"])
-        if name.endswith((":predict", ":stream")):
+        if request.url.path.endswith(_VERBS):
             raise HTTPException(405, headers={"allow": "POST"})
         found = models_view.find_model(self._service.models(), name, version)
         return as_json(models_view.model_view(found))
@@ -192,14 +194,19 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path, status, headers = request.url.path, error.status_code, dict(error.headers or {})
+    _, colon, verb = path.rpartition("/")[2].partition(":")
+    if status == _WRONG_METHOD and colon and path.startswith("/v1/models/") and f":{verb}" not in _VERBS:
+        status, headers = 404, {}
+    allowed = ", ".join(value for name, value in headers.items() if name.lower() == "allow")
     words = {
-        404: f"Nothing is at {request.url.path!r}. Models are at /v1/models, and described at /docs.",
-        405: f"{request.url.path!r} is not asked with {request.method}.",
+        404: f"Nothing is at {path!r}. Models are at /v1/models, are called by {' or '.join(_VERBS)}, and described at "
+        "/docs.",
+        _WRONG_METHOD: f"{path!r} takes {allowed or 'another method'}, not {request.method}.",
     }
-    code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, "bad_request")
-    problem = ServingError(words.get(error.status_code, error.detail), error.status_code, code)
-    response = await _on_problem(request, problem)
-    response.headers.update(error.headers or {})
+    code = {404: "not_found", _WRONG_METHOD: "wrong_method"}.get(status, "bad_request")
+    response = await _on_problem(request, ServingError(words.get(status, error.detail), status, code))
+    response.headers.update(headers)
     return response
 
 

@@ -51,6 +51,27 @@ def test_calls_of_other_parameters_are_not_joined():
     assert target.sizes == [1, 2]
 
 
+def scaled(rows: list[int], scale: float = 1.0, mode: str | None = None):
+    return [[scale * row, mode] for row in rows]
+
+
+@pytest.mark.parametrize("has_pydantic", [True, False])
+def test_option_of_another_type_is_refused_as_a_row_is(monkeypatch, has_pydantic):
+    if not has_pydantic:
+        monkeypatch.setattr("cnflow.tasks.image_packages.pydantic", lambda: None)
+    model = Model(target=scaled)
+    assert model(JSON, b"[1]", {"scale": 2, "mode": None}) == (b"[[2.0,null]]" if has_pydantic else b"[[2,null]]")
+    with pytest.raises(InvalidRowsError, match=r"options\.scale: ") as caught:
+        model(JSON, b"[1]", {"scale": "two"})
+    assert [detail["loc"] for detail in caught.value.details] == [["options", "scale"]]
+    with pytest.raises(InvalidRowsError, match=r"options\.scal: it has no such option; known: scale, mode"):
+        model(JSON, b"[1]", {"scal": 2})
+
+
+def test_options_of_the_graph_are_the_callers_own():
+    assert Model(target=scaled)(VALUES, ["x"], {"scale": 2, "mode": [1]}) == [["xx", [1]]]
+
+
 @given(st.lists(st.booleans(), max_size=20))
 def test_call_that_the_model_refuses_fails_alone(bad):
     calls = [(ROW, "x" if is_bad else number, None) for number, is_bad in enumerate(bad)]

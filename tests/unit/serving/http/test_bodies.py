@@ -299,6 +299,9 @@ def test_two_names_have_no_key_in_common(tmp_path):
         ApiKeys({}, str(tmp_path / "none"))
     (tmp_path / "keys").write_text("")
     keys = ApiKeys({}, str(tmp_path / "keys"))
+    (tmp_path / "wrong").write_text("ann\n")
+    with pytest.raises(ConfigurationError, match=r"wrong: Line 1 .* needs a name and a key"):
+        ApiKeys({}, str(tmp_path / "wrong"))
     assert keys.are_needed
     assert keys.name_of({b"x-api-key": b""}) is None
 

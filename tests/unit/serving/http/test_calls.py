@@ -100,6 +100,7 @@ def test_request_id_that_cannot_be_sent_back_is_replaced(name):
         (b'{"rows": 1}', "bad_request", "rows is no array"),
         (b'{"rows": [1], "instances": [1]}', "bad_request", "send one of them"),
         (b'{"rows": [1], "options": 3}', "bad_request", "options"),
+        (b'{"area": 50}', "bad_request", "goes in an array: [{...}]"),
         (b"[1, NaN]", "bad_json", "neither NaN nor Infinity"),
         (b"[1 2]", "bad_json", "expected ','"),
         (b'["\xff"]', "bad_json", "utf-8"),
@@ -312,6 +313,19 @@ def test_wrong_method_says_so(method, path):
     response = ask(method, path)
     assert (response.status_code, response.json()["error"]["code"]) == (405, "wrong_method")
     assert "allow" in response.headers
+
+
+def test_wrong_method_is_answered_with_the_right_one():
+    for path, asked in (("/v1/models/iris:predict", "GET"), ("/v1/models/iris@v1:stream", "GET")):
+        response = ask(asked, path)
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+        assert response.json()["error"]["message"] == f"'{path}' takes POST, not {asked}."
+
+
+def test_verb_that_models_do_not_have_is_nothing():
+    response = post("/v1/models/iris:classify", [1])
+    assert response.status_code == 404
+    assert ":predict or :stream" in response.json()["error"]["message"]
 
 
 def test_description_has_the_schemas_of_rows():
