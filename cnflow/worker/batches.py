@@ -22,7 +22,7 @@ from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire.batch_records import LoadedRecord, pack_loaded, unpack_batch
 from cnflow.wire.pipe import ResultKind, pack
-from cnflow.worker.results import load_arguments, pack_error, pack_result
+from cnflow.worker.results import load_arguments, pack_error, pack_left, pack_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ class _Loaded(NamedTuple):
 
 
 def answer_batch(record: Record, name: str, model: Any, guard: Guard, call: CallTask) -> list[list[Part]]:  # noqa: ANN401 - a Model
-    """Return one result record for each task of a BATCH, in their order.
+    """Return the records of each task of a BATCH, in their order: of what it leaves on this node, and its result.
 
     Args:
         record: the BATCH.
@@ -171,4 +171,5 @@ def _pack(
     if outcome.error is not None:
         own_modules.explain(outcome.error)
         return pack_error(task, seconds, outcome.error)
-    return pack_result(ResultKind.VALUE, task, seconds, outcome.value, call.options.keep_from if call else None)
+    result = pack_result(ResultKind.VALUE, task, seconds, outcome.value, call.options.keep_from if call else None)
+    return [*pack_left(task), *result]

@@ -46,7 +46,7 @@ from cnflow.worker.beginning import Beginning
 from cnflow.worker.interruption import Guard
 from cnflow.worker.main_module import enter, main_of
 from cnflow.worker.output import TaskOutput
-from cnflow.worker.results import load_arguments, pack_error, pack_result
+from cnflow.worker.results import load_arguments, pack_error, pack_left, pack_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,7 +123,9 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
             elif record.type == ToWorker.FORGET:
                 runner.forget_functions()
             elif record.type == ToWorker.LOAD:
-                _write(manager, runner.load_model(record))
+                loaded = runner.load_model(record)
+                _end_if_forked(own_pid)
+                _write(manager, loaded)
                 output.end()
             else:
                 is_batch = record.type == ToWorker.BATCH
@@ -131,13 +133,18 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 if meter is not None:
                     meter.begin()
                 result = runner.run_batch(record) if is_batch else runner.run(record)
-                left = [part for each in inside.take_left() for part in _pack_left(task, each)]
-                if os.getpid() != own_pid:
-                    os._exit(0)  # a child that the task forked, and that returned: its parent sends the result
+                left = pack_left(task)
+                _end_if_forked(own_pid)
                 output.end()
                 used = meter.record(task) if meter is not None else b""
                 _write(manager, [*left, used + bytes(result[0]), *result[1:]])
     _unload_models()
+
+
+def _end_if_forked(own: int) -> None:
+    """End a child that a task or a model has forked, and that returned: its parent, the process *own*, replies."""
+    if os.getpid() != own:
+        os._exit(0)
 
 
 def _unload_models() -> None:
@@ -290,12 +297,6 @@ class _Runner:
 
             return check_outputs(call, call_with_options(call, self._guard, self._context.sandbox))
         return check_outputs(call, run_call(call, self._context))
-
-
-def _pack_left(task: int, left: inside.Left) -> list[Part]:
-    """Record of an item that the task leaves on this node."""
-    numbers = (str(number).encode() for number in (left.size, int(left.form)))
-    return pack(ResultKind.ITEM, task, 0.0, [left.key, *numbers, left.name.encode(), os.fsencode(left.path)])
 
 
 def _write(manager: socket.socket, chunks: Sequence[Part]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from typing import Any, Optional
 
+from cnflow.tasks import inside
 from cnflow.tasks.call import describe_exception, message_of, name_of_type
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, ResultKind, pack
@@ -56,6 +58,16 @@ def pack_result(
         words = message if message and isinstance(error, Exception) else f"{name_of_type(error)} {message}".rstrip()
         result = f"{name_of_type(value)}: {words}".encode(errors="replace")
     return pack(kind, task, seconds, [python.encode(), result, *out_of_band])
+
+
+def pack_left(task: int) -> list[Part]:
+    """Records of the items that the task leaves on this node; they go before that of its result."""
+    records: list[Part] = []
+    for left in inside.take_left():
+        numbers = (str(number).encode() for number in (left.size, int(left.form)))
+        parts = [left.key, *numbers, left.name.encode(), os.fsencode(left.path)]
+        records += pack(ResultKind.ITEM, task, 0.0, parts)
+    return records
 
 
 def pack_error(task: int, seconds: float, error: BaseException) -> list[Part]:

@@ -3,6 +3,12 @@ import socket
 import subprocess
 import sys
 
+from cnflow.model.task import AppKind
+from cnflow.tasks.models import Model
+from cnflow.wire import serialization
+from cnflow.wire.batch_records import pack_load
+from cnflow.wire.pipe import Reader, ResultKind, ToWorker, pack
+
 
 def test_manager_that_ends_before_it_has_read_anything_is_an_end_without_words(tmp_path):
     ours, theirs = socket.socketpair()
@@ -17,4 +23,33 @@ def test_manager_that_ends_before_it_has_read_anything_is_an_end_without_words(t
         errors = worker.stderr.read()
     os.close(stops_writer)
     assert errors == b""
+    assert worker.returncode == 0
+
+
+def test_process_that_a_model_forks_while_it_is_loaded_answers_nothing(tmp_path):
+    class Forks:
+        def setup(self):
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+
+        def predict(self, rows):
+            return rows
+
+    ours, theirs = socket.socketpair()
+    stops, stops_writer = os.pipe()
+    code = f"from cnflow.worker.loop import serve; serve({theirs.fileno()}, {stops}, {str(tmp_path / 'box')!r})"
+    body = serialization.dump(Model(target=Forks)).body
+    function = pack(ToWorker.FUNCTION, 0, 0.0, [b"id", f"{int(AppKind.PYTHON)} Forks".encode(), body, b""])
+    with subprocess.Popen([sys.executable, "-c", code], pass_fds=(theirs.fileno(), stops)) as worker:
+        theirs.close()
+        os.close(stops)
+        ours.sendall(b"".join([*function, *pack_load(b"id")]))
+        ours.shutdown(socket.SHUT_WR)
+        reader, kinds = Reader(), []
+        while data := ours.recv(2**16):
+            kinds += [record.type for record in reader.feed(data)]
+        ours.close()
+    os.close(stops_writer)
+    assert kinds == [ResultKind.READY, ResultKind.LOADED]
     assert worker.returncode == 0
