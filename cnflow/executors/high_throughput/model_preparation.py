@@ -71,6 +71,7 @@ class ModelPreparation:
         """Held while the models change, and are sent: orders leave in the order of the changes."""
 
         self._models: dict[AppFunction, _Model] = {}
+        self._has_met_other_pythons = False
 
     def add(self, apps: Collection[AppFunction], on_prepared: Callable[[PreparedModel], None]) -> None:
         """Have workers load *apps*, too.
@@ -78,6 +79,8 @@ class ModelPreparation:
         Raises:
             SerializationError: one of them cannot be pickled; nothing was changed.
         """
+        if self._has_met_other_pythons:
+            self._serializer.has_other_pythons = True
         functions = [self._serializer.function_of(app) for app in apps]
         with self._lock:
             for app, function in zip(apps, functions, strict=True):
@@ -118,8 +121,9 @@ class ModelPreparation:
         if python == MINOR or self._serializer.has_other_pythons:
             return
         with self._lock:
+            self._has_met_other_pythons = True
             if not self._models:
-                return
+                return  # its tasks are sent as source once one is refused
             self._serializer.has_other_pythons = True
             for model in self._models.values():
                 model.function = self._serializer.function_of(model.app)

@@ -15,6 +15,7 @@ from cnflow.executors.high_throughput.local_packages.overlay import PackagedVers
 from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.executors.high_throughput.portable import portable_if_possible
+from cnflow.ids import FIRST_CALL
 from cnflow.model.item import collect
 from cnflow.model.task import NO_MODULES, NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
@@ -82,7 +83,8 @@ class TaskSerializer:
             SerializationError: names the function or the argument that cannot be pickled.
             BadStdStreamFile: the options give a stream something other than a path.
         """
-        task = task if self._keep_from is None else _with_limit(task, self._keep_from)
+        if self._keep_from is not None and task.id < FIRST_CALL:  # who made a call beside the graph waits for the value
+            task = _with_limit(task, self._keep_from)
         version: FunctionVersion | None = task.version
         if version is None or version.source is not task.app.function:
             version = self.version_of(task.app)  # a staging or a retry_handler has replaced the function

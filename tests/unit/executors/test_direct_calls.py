@@ -11,9 +11,10 @@ from cnflow.errors import ManagerLost, SerializationError
 from cnflow.executors.high_throughput.direct_calls import DirectCalls
 from cnflow.executors.high_throughput.held_tasks import HeldTask, of_present_attempts
 from cnflow.executors.high_throughput.serialization import TaskSerializer
-from cnflow.ids import FIRST_CALL, ManagerId
+from cnflow.ids import FIRST_CALL, ManagerId, TaskId
 from cnflow.model.batching import BatchLimits, BatchPart
-from cnflow.model.task import AppFunction, Outcome
+from cnflow.model.task import AppFunction, Outcome, TaskToRun
+from cnflow.wire import serialization
 from cnflow.wire.function_messages import Prepare, Prepared
 from cnflow.wire.messages import Result
 from cnflow.wire.pipe import ResultKind as Kind
@@ -280,6 +281,23 @@ def test_models_are_sent_as_source_once_workers_run_another_python(executor):
 def test_other_pythons_do_not_matter_while_no_model_is_prepared(executor):
     executor.direct.on_manager_up(SimpleNamespace(python="3.99"))
     assert not executor.serializer.has_other_pythons
+
+
+def test_model_that_is_prepared_after_workers_of_another_python_came_is_sent_as_source(executor):
+    executor.direct.on_manager_up(SimpleNamespace(python="3.99"))
+    executor.direct.prepare([AppFunction(lambda rows: rows, name="m")], print)
+    (order,) = executor.orders
+    assert order.functions[0].python == ""
+
+
+def test_results_of_calls_travel_where_those_of_tasks_stay_on_their_nodes():
+    serializer = TaskSerializer(keep_from=10)
+    task = TaskToRun(TaskId(1), APP, ([1],), {})
+    limits = [
+        serialization.load(serializer.serialize(each)[1][0].body)[2:] for each in (task, task._replace(id=FIRST_CALL))
+    ]
+    assert limits[0]
+    assert not limits[1]
 
 
 def test_calls_of_a_killed_driver_are_stopped_and_its_tasks_go_on(executor):
