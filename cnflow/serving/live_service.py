@@ -14,7 +14,6 @@ All of it runs in the thread of one event loop; executors bring outcomes into it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from cnflow.clock import Clock
     from cnflow.config.serving import ServeConfig, VersionConfig
-    from cnflow.serving.places import LiveExecutor
+    from cnflow.serving.places import DirectCalls, LiveExecutor
     from cnflow.serving.service import ModelCall, Prediction
     from cnflow.serving.versions import Action
 
@@ -83,6 +82,9 @@ class LiveService:
         self._ticks = 0
         self._was_ready = False
         self._is_draining = False
+        self._bound: list[tuple[DirectCalls, Callable[[list[Any]], None]]] = []
+        """Executors whose outcomes come here, and what takes those of others before and after."""
+
         self._first: dict[str, list[Version]] = {name: [] for name in self._models}
         """Versions that are there from the start, until then."""
 
@@ -124,6 +126,10 @@ class LiveService:
         for model in self._models.values():
             for version in list(model.router.versions.values()):
                 self._warm_ups.unload(version)
+        for direct, before in self._bound:
+            if direct.deliver == self._deliver:
+                direct.deliver = before
+        self._bound = []
 
     # Answers
 
@@ -302,13 +308,33 @@ class LiveService:
         return Version(name, place, weight=config.weight, shadow=config.shadow)
 
     def _bind(self, place: Place) -> None:
-        """Have the executor of *place* bring outcomes into the event loop, all of a message at once."""
-        place.direct.deliver = self._deliver
+        """Have the executor of *place* bring outcomes into the event loop, all of a message at once, until the end.
+
+        Raises:
+            ConfigurationError: they go to another service.
+        """
+        direct = place.direct
+        if direct.deliver == self._deliver:
+            return
+        other = getattr(direct.deliver, "__self__", None)
+        if isinstance(other, LiveService) and other.is_open:
+            raise ConfigurationError(
+                f"Executor {place.executor.label!r} has a server already: serve all its models by one, or close that."
+            )
+        self._bound.append((direct, direct.deliver))
+        direct.deliver = self._deliver
+
+    @property
+    def is_open(self) -> bool:
+        """True from the start until the event loop is closed."""
+        return self._loop is not None and not self._loop.is_closed()
 
     def _deliver(self, due: list[Any]) -> None:
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._call_all, due)
+        assert self._loop is not None  # it has started
+        try:
+            self._loop.call_soon_threadsafe(self._call_all, due)
+        except RuntimeError:  # the loop has ended; some may be of others than this service
+            self._call_all(due)
 
     def _call_all(self, due: list[Any]) -> None:
         for callback, value in due:

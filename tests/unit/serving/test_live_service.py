@@ -461,6 +461,33 @@ async def test_the_end_answers_what_is_left():
 
 
 @run
+async def test_calls_of_others_are_answered_by_the_executor_once_the_service_is_closed():
+    executor = FakeExecutor()
+    executor.direct.deliver = before = [].extend
+    async with World(executors=[executor]) as world:
+        assert executor.direct.deliver != before
+        with pytest.raises(ConfigurationError, match="'htex' has a server already"):
+            async with World(executors=[executor]):
+                pass
+        answer = world.call()
+        world.direct.end(*await world.sent(1), b"[2]")
+        assert (await answer).results == b"[2]"
+    assert executor.direct.deliver == before
+
+
+def test_what_comes_after_the_end_of_the_loop_reaches_its_callback():
+    executor, heard = FakeExecutor(), []
+
+    @run
+    async def serve_without_end():
+        await World(executors=[executor]).service.start()
+
+    serve_without_end()
+    executor.direct.deliver([(heard.append, 1)])
+    assert heard == [1]
+
+
+@run
 async def test_a_version_is_named_by_the_digest_of_its_image():
     executor = FakeExecutor("htex", "app1:0.1")
     async with World({"module": "app1", "image": "app1:0.1"}, (executor,)) as world:
