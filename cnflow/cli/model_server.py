@@ -21,6 +21,7 @@ from cnflow.config import DockerProvider, ExistingPool, HighThroughputExecutor
 from cnflow.config.serving import ServeConfig
 from cnflow.control_socket import ask as ask_run
 from cnflow.errors import ConfigurationError
+from cnflow.serving.places import with_options_of_app
 from cnflow.serving.serve import Serve
 from cnflow.serving.server import CONTROL
 from cnflow.serving.targets import config_of_file, config_of_target, models_of_image
@@ -93,7 +94,7 @@ def _base(own: ServeConfig | None, file: Path | None, pool: PoolTarget, *, needs
 
 
 def _has_images(config: ServeConfig) -> bool:
-    return any(str(version.image) for model in config.models for version in model.versions)
+    return any(with_options_of_app(version).image for model in config.models for version in model.versions)
 
 
 def run(serve: Serve, *, verbose: bool) -> None:

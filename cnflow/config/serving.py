@@ -38,7 +38,7 @@ class VersionConfig(Settings):
 
     executor: str = ""
     """Label of the executor whose workers run it. Empty takes the executor of `image`, which is made if there is none;
-    without an image too, the first executor."""
+    without an image too, the first one in its app's ``executors=``, or else the first of all."""
 
     module: str = ""
     """Module in the image that has ``predict(list)``."""

@@ -23,7 +23,7 @@ from cnflow.serving.call_observer import CallObserver
 from cnflow.serving.call_runner import CallRunner
 from cnflow.serving.gauges import CallsNow
 from cnflow.serving.metrics import ServingMetrics
-from cnflow.serving.places import Place, choose_executor, function_of, provisional_name
+from cnflow.serving.places import Place, choose_executor, function_of, provisional_name, with_options_of_app
 from cnflow.serving.served_model import Call, ServedModel
 from cnflow.serving.service import ModelStatus, ServingError, VersionStatus
 from cnflow.serving.versions import Load, Moved, Refused, Unload, Version
@@ -295,6 +295,7 @@ class LiveService:
     def _new_version(self, model: ServedModel, config: VersionConfig) -> Version:
         there = [*model.router.versions.values(), *self._first.get(model.config.name, ())]
         taken = [name for each in there for name in (each.name, *each.aliases)]
+        config = with_options_of_app(config)
         name = provisional_name(config, taken)
         executor = choose_executor(config, self._config, self._executors)
         if executor is None:

@@ -111,7 +111,24 @@ def function_of(config: VersionConfig, name: str) -> AppFunction:
     return made
 
 
-def _app_function(app: object) -> AppFunction:
+def with_options_of_app(config: VersionConfig) -> VersionConfig:
+    """*config* with the image of its app, or else the executor of its app, where it names neither itself.
+
+    Raises:
+        ConfigurationError: `VersionConfig.app` is a name that cannot be imported.
+    """
+    if config.app is None or config.image or config.executor:
+        return config
+    app = _imported(config.app)
+    labels = getattr(app, "executors", "all")
+    if image := getattr(app, "image", None):
+        return config.model_copy(update={"image": image})
+    label = labels if isinstance(labels, str) else next(iter(labels), "all")
+    return config if label == "all" else config.model_copy(update={"executor": label})
+
+
+def _imported(app: object) -> object:
+    """*app*, or the app that ``MODULE:NAME`` names."""
     if isinstance(app, str):
         module, _, name = app.partition(":")
         try:
@@ -120,6 +137,11 @@ def _app_function(app: object) -> AppFunction:
             raise ConfigurationError(
                 f"app={config_text(app)}: {error}. Write 'MODULE:NAME' of an app of model_app or predict_app."
             ) from error
+    return app
+
+
+def _app_function(app: object) -> AppFunction:
+    app = _imported(app)
     found = app if isinstance(app, AppFunction) else getattr(app, "app_function", None)
     if not isinstance(found, AppFunction) or not isinstance(found.function, Model):
         raise ConfigurationError(
