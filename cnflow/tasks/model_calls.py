@@ -58,7 +58,9 @@ def answer_calls(model: LoadedModel, calls: Sequence[ModelArguments], around: Op
         _add(groups, kind_of(read), _Read(index, form, read, options))
     for _, _, members in groups:
         _answer_group(model, members, outcomes, around or _just_call)
-    return [outcome for outcome in outcomes if outcome is not None]
+    ends = [outcome for outcome in outcomes if outcome is not None]
+    assert len(ends) == len(calls)  # else the callers would get the answers of others
+    return ends
 
 
 def kind_of(rows: Any) -> object:  # noqa: ANN401 - the user's values
@@ -97,10 +99,20 @@ def _add(groups: list[tuple[object, Options, list[_Read]]], kind: object, read: 
 
 
 def _are_equal(one: Options, other: Options) -> bool:
+    """Return True if *one* and *other* are equal and of the same types: 1, 1.0 and True differ for a model."""
     try:
-        return bool(one == other)
+        return bool((one or None) == (other or None)) and _types(one or None) == _types(other or None)
     except Exception:  # noqa: BLE001 - the user's values; arrays have no truth
         return False
+
+
+def _types(value: Any) -> object:  # noqa: ANN401 - the user's values
+    """Return the types of *value* and of all that it holds, in a form that can be compared."""
+    if isinstance(value, dict):
+        return type(value), [(type(key), _types(part)) for key, part in sorted(value.items())]
+    if isinstance(value, (list, tuple)):
+        return type(value), [_types(part) for part in value]
+    return type(value)
 
 
 def _answer_group(

@@ -79,7 +79,7 @@ def answer_batch(record: Record, name: str, model: Any, guard: Guard, call: Call
                 except Exception as error:  # noqa: BLE001 - the user's types
                     outcomes[task] = CallOutcome(None, error)
             for group in _groups(loaded.values()):
-                _answer_group(function, name, group, guard, call, outcomes)
+                outcomes.update(_answer_group(function, name, group, guard, call))
         finally:
             guard.end()
             if copies.undo is not None:
@@ -143,8 +143,8 @@ def _groups(calls: Any) -> list[list[_Loaded]]:  # noqa: ANN401 - an iterable
 
 
 def _answer_group(
-    model: Model, name: str, group: list[_Loaded], guard: Guard, call: CallTask, outcomes: dict[int, CallOutcome]
-) -> None:
+    model: Model, name: str, group: list[_Loaded], guard: Guard, call: CallTask
+) -> dict[int, CallOutcome]:
     def around(predict: Callable[[], Any]) -> Any:  # noqa: ANN401 - the user's value
         try:
             return predict()
@@ -155,12 +155,17 @@ def _answer_group(
 
     calls = [each.arguments for each in group]
     first = group[0].options
-    if first is NO_OPTIONS or (group[0].is_plain and not first.env):
-        answers = model.call_batch(calls, around)
-    else:
-        options = first._replace(keep_from=None, walltime=None)
-        answers = call(Call(PYTHON, name, model.call_batch, (calls, around), {}, options))
-    outcomes.update(zip([each.task for each in group], answers))
+    try:
+        if first is NO_OPTIONS or (group[0].is_plain and not first.env):
+            answers = model.call_batch(calls, around)
+        else:
+            options = first._replace(keep_from=None, walltime=None)
+            answers = call(Call(PYTHON, name, model.call_batch, (calls, around), {}, options))
+    except Exception as error:  # variables that cannot be set, a model that cannot be loaded: other groups go on
+        if guard.is_stopped:
+            raise
+        answers = [CallOutcome(None, error)] * len(group)
+    return {each.task: answer for each, answer in zip(group, answers)}
 
 
 def _pack(

@@ -51,6 +51,12 @@ def test_calls_of_other_parameters_are_not_joined():
     assert target.sizes == [1, 2]
 
 
+def test_calls_whose_parameters_are_equal_but_of_other_types_are_not_joined():
+    calls = [(VALUES, [1], {"scale": scale}) for scale in (1, 1.0, True, 1)]
+    ends, _ = batch(lambda rows, scale: [repr(scale) for _ in rows], calls)
+    assert [end.value for end in ends] == [["1"], ["1.0"], ["True"], ["1"]]
+
+
 def scaled(rows: list[int], scale: float = 1.0, mode: str | None = None):
     return [[scale * row, mode] for row in rows]
 
