@@ -135,6 +135,11 @@ class CallRunner:
         except ServingError as error:
             self._end(call, error=error)
             return
+        methods = version.source.description.get("methods")
+        if call.pieces is not None and methods and "stream" not in methods:
+            words = f"Model {request.model!r} has no stream(row): it answers :predict alone."
+            self._end(call, error=ServingError(words, 400, "no_stream"))
+            return
         self._give(call, version)
         if not request.version and call.pieces is None:
             for shadow in router.shadows():

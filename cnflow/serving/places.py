@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.errors import ConfigurationError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from cnflow.model.image import Image
     from cnflow.model.status import ExecutorStatus
     from cnflow.model.task import RunOptions
+
+logger = logging.getLogger(__name__)
 
 
 class DirectCalls(Protocol):
@@ -117,14 +120,17 @@ def with_options_of_app(config: VersionConfig) -> VersionConfig:
     Raises:
         ConfigurationError: `VersionConfig.app` is a name that cannot be imported.
     """
-    if config.app is None or config.image or config.executor:
+    if config.app is None or config.executor:
         return config
     app = _imported(config.app)
     labels = getattr(app, "executors", "all")
-    if image := getattr(app, "image", None):
-        return config.model_copy(update={"image": image})
     label = labels if isinstance(labels, str) else next(iter(labels), "all")
-    return config if label == "all" else config.model_copy(update={"executor": label})
+    image = config.image or getattr(app, "image", None)
+    if not image:
+        return config if label == "all" else config.model_copy(update={"executor": label})
+    if label != "all":
+        logger.warning("an app has image %s and executor %r: its image alone decides where it is served", image, label)
+    return config if config.image else config.model_copy(update={"image": image})
 
 
 def _imported(app: object) -> object:

@@ -64,8 +64,6 @@ class Prediction(NamedTuple):
 
     queue_seconds: float = 0.0
     compute_seconds: float = 0.0
-    batch_rows: int = 0
-    """Rows of the batch in which the rows of the call were."""
 
 
 class VersionStatus(NamedTuple):

@@ -41,7 +41,7 @@ class Doubling:
         if call.model != "double":
             details = [{"loc": [0, "x"], "msg": "wrong", "type": "wrong", "input": {1, 2}}]
             raise ServingError(f"No model {call.model}.", 404, "model_not_found", 1.5, details)
-        return Prediction(call.rows * 2, "1", "sha256:0", 0.1, 0.2, call.row_count)
+        return Prediction(call.rows * 2, "1", "sha256:0", 0.1, 0.2)
 
     async def stream(self, call):
         try:
@@ -107,7 +107,7 @@ def test_calls_are_answered_each_with_its_own_result():
 
     answers = run(story())
     assert [answer.results for answer in answers] == [b"[%d]" % n * 2 for n in range(200)]
-    assert answers[7] == Prediction(b"[7][7]", "1", "sha256:0", 0.1, 0.2, 7)
+    assert answers[7] == Prediction(b"[7][7]", "1", "sha256:0", 0.1, 0.2)
 
 
 def test_call_of_many_megabytes_is_answered():

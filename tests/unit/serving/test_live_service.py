@@ -404,6 +404,18 @@ async def test_pieces_of_a_stream_come_one_by_one():
 
 
 @run
+async def test_stream_of_a_model_that_has_none_is_refused_before_any_worker_is_asked():
+    async with World() as world:
+        (version,) = world.service._models["digits"].router.versions.values()
+        version.source.description = {"methods": ["predict"]}
+        with pytest.raises(ServingError, match=r"'digits' has no stream\(row\)") as refused:
+            await anext(world.service.stream(ModelCall("digits", RowForm.JSON, b"[1]", 1)))
+        assert (refused.value.status, refused.value.code) == (400, "no_stream")
+        assert not world.direct.held
+        assert world.service._runner.in_flight == 0
+
+
+@run
 async def test_a_stream_that_is_lost_after_a_piece_is_cut_off_and_before_tried_again():
     async with World() as world:
         stream = world.service.stream(ModelCall("digits", RowForm.JSON, b"[1]", 1))

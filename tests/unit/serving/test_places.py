@@ -47,6 +47,14 @@ def test_version_runs_where_its_app_does(version, sent_to):
     story()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_label_that_an_image_overrides_is_told(named, caplog):
+    app = model_app(image="shop:1.0", executors=["gpu"])(lambda rows: rows)
+    version = VersionConfig(app=app, image="shop:1.0" if named else "")
+    World({"versions": [version]}, (FakeExecutor("gpu"), FakeExecutor("box", "shop:1.0")))
+    assert "image shop:1.0 and executor 'gpu': its image alone decides" in caplog.text
+
+
 def test_executor_of_an_app_that_is_not_there_is_named():
     with pytest.raises(ConfigurationError, match="no executor is called 'gpu'"):
         World({"versions": [VersionConfig(app=on_gpu)]})

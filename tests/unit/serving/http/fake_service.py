@@ -77,7 +77,7 @@ class EchoService:
         results = call.rows if self.results is None else self.results
         if self.results is None and call.form is RowForm.JSON:
             results = msgspec.json.encode(msgspec.json.decode(call.rows))
-        return Prediction(results, call.version or "v1", "sha256:ab", 0.001, 0.002, call.row_count)
+        return Prediction(results, call.version or "v1", "sha256:ab", 0.001, 0.002)
 
     async def stream(self, call: ModelCall) -> AsyncIterator[bytes]:
         self.calls.append(call)
