@@ -11,10 +11,12 @@ from cnflow.config.config import Config
 from cnflow.config.http_front import HttpSettings
 from cnflow.config.serving import ServeConfig
 from cnflow.dataflow import loaded_run
-from cnflow.errors import ConfigurationError
-from cnflow.serving.server import ModelServer
+from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.serving.targets import config_of_file, config_of_object, models_of
 from cnflow.text import did_you_mean
+
+with MissingExtraError.for_import("Serving models over HTTP", "serving"):
+    from cnflow.serving.server import ModelServer
 
 if TYPE_CHECKING:
     import os
