@@ -11,15 +11,13 @@ def hidden_modules(*prefixes, missing):
     Afterwards all is as before, also for what finds a module as an attribute of its package.
     """
     before = _loaded(prefixes)
-    for name in before:
-        del sys.modules[name]
+    _remove(before)
     absent = {name: sys.modules.get(name) for name in missing}
     sys.modules.update(dict.fromkeys(missing))
     try:
         yield
     finally:
-        for name in _loaded(prefixes):
-            del sys.modules[name]
+        _remove(_loaded(prefixes))
         sys.modules.update(before)
         for name, module in absent.items():
             del sys.modules[name]
@@ -32,3 +30,12 @@ def hidden_modules(*prefixes, missing):
 
 def _loaded(prefixes):
     return {name: module for name, module in sys.modules.items() if name.startswith(prefixes)}
+
+
+def _remove(modules):
+    """Remove *modules*, also from their packages: ``from package import module`` finds them there first."""
+    for name in modules:
+        package, _, attribute = name.rpartition(".")
+        if package in sys.modules:
+            vars(sys.modules[package]).pop(attribute, None)
+        del sys.modules[name]
