@@ -98,6 +98,7 @@ class Blocks:
         """Takes the events of blocks that have no native id yet."""
 
         self.nodes = Nodes(label, limits.nodes_per_block, patience.startup, self._blocks.hosts)
+        self._blocks.on_removed = self.nodes.on_over
         self.connections = 0
         """Blocks that ever connected."""
 
@@ -376,7 +377,6 @@ class Blocks:
     def _end(self, block: Block, stage: Stage) -> None:
         block.become(stage)  # before its removal, which watchers are called with
         self._blocks.remove(block)
-        self.nodes.on_over(block.id)
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
         if block is None or not block.is_active:

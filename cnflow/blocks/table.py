@@ -43,6 +43,7 @@ class BlockTable:
         slots: of these managers.
         active_slots: of those of them whose blocks are active.
         on_change: called with each block that is put or removed; None if there is no listener.
+        on_removed: called with the id of each block that is removed, before `on_change`.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,7 @@ class BlockTable:
         self.slots = 0
         self.active_slots = 0
         self.on_change: Callable[[Block], None] | None = None
+        self.on_removed: Callable[[BlockId], None] | None = None
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -136,6 +138,8 @@ class BlockTable:
         ):
             index.pop(block.id, None)
         self._count(block.id, 0, 0, 0)
+        if self.on_removed is not None:
+            self.on_removed(block.id)
         if self.on_change is not None:
             self.on_change(block)
 

@@ -4,7 +4,7 @@ import logging
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from cnflow.errors import BlockRejectedError
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
@@ -142,6 +142,19 @@ def warned():
     steps=st.lists(STEPS, min_size=5, max_size=80),
     lag=st.sampled_from([0.0, 30.0]),
     nodes=st.sampled_from([1, 1, 2, 4]),
+)
+@example(  # a block without an answer whose only node came and was lost is given up: its node counts no more
+    steps=[
+        ("want", 1),
+        ("answers", "lost"),
+        ("lists_after", 15.0),
+        ("turn", 0.0),
+        ("connect", 0),
+        ("put_back", 0),
+        ("turn", 10.0),
+    ],
+    lag=0.0,
+    nodes=1,
 )
 def test_no_block_is_left_or_submitted_twice_whatever_the_system_does(turns, warned, steps, lag, nodes):
     options = {"max_blocks": MOST, "status_lag": lag, "max_idletime": 30.0, "startup_timeout": 100.0}
