@@ -21,9 +21,9 @@ from cnflow.config import DockerProvider, ExistingPool, HighThroughputExecutor
 from cnflow.config.serving import ServeConfig
 from cnflow.control_socket import ask as ask_run
 from cnflow.errors import ConfigurationError
+from cnflow.serving.admin import CONTROL
 from cnflow.serving.places import with_options_of_app
 from cnflow.serving.serve import Serve
-from cnflow.serving.server import CONTROL
 from cnflow.serving.targets import config_of_file, config_of_target, models_of_image
 
 if TYPE_CHECKING:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 COMMANDS = ("status", "roll", "back", "weights", "shadow", "drain")
 
+CONTROL = "serving"
+"""Question of a run's control socket that its server of models answers."""
+
 
 class AdminCommands:
     """Answers the questions of admins by the service; its methods are called in the event loop of the service.

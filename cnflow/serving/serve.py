@@ -15,9 +15,6 @@ from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.serving.targets import config_of_file, config_of_object, models_of
 from cnflow.text import did_you_mean
 
-with MissingExtraError.for_import("Serving models over HTTP", "serving"):
-    from cnflow.serving.server import ModelServer
-
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cnflow.dataflow import DataFlowKernel
+    from cnflow.serving.server import ModelServer
 
 
 class Serve:
@@ -51,6 +49,7 @@ class Serve:
 
     Raises:
         ConfigurationError: there is no model, or the settings cannot work.
+        MissingExtraError: the packages of the extra ``serving`` are not installed.
     """
 
     def __init__(
@@ -60,6 +59,7 @@ class Serve:
         on_ready: Callable[[], None] = lambda: None,
         **options: Any,  # noqa: ANN401 - those of two settings
     ) -> None:
+        self._server_class = _server_class()
         base = ServeConfig() if config is None else _read(config)
         self.config = _with_options(base, [each for one in models for each in models_of(one)], options)
         self._has_executors = "executors" in base.model_fields_set or "executors" in options
@@ -85,7 +85,7 @@ class Serve:
             )
         else:
             self.config = self.config.model_copy(update={"executors": dfk.config.executors})
-        self._server = ModelServer(self.config, dfk, on_ready=self._take_ready, on_failure=self._take_failure)
+        self._server = self._server_class(self.config, dfk, on_ready=self._take_ready, on_failure=self._take_failure)
         try:
             self._server.start()
         except BaseException:
@@ -186,6 +186,13 @@ class Serve:
 
     def _take_failure(self, error: Exception) -> None:
         self._failure = error
+
+
+def _server_class() -> type[ModelServer]:
+    """Import the server when it is wanted: the name `Serve` is there without its packages, too."""
+    with MissingExtraError.for_import("Serving models over HTTP", "serving"):
+        from cnflow.serving.server import ModelServer  # noqa: PLC0415 - see above
+    return ModelServer
 
 
 def _read(config: Config | str | os.PathLike[str]) -> ServeConfig:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.clock import SystemClock
 from cnflow.dataflow.call_options import AppOptions
 from cnflow.errors import ConfigurationError
-from cnflow.serving.admin import AdminCommands, RemoteAdmin
+from cnflow.serving.admin import CONTROL, AdminCommands, RemoteAdmin
 from cnflow.serving.figures import ServerFigures
 from cnflow.serving.http.server import HttpServer, build_app, listen
 from cnflow.serving.link.messages import Orders
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-CONTROL = "serving"
-"""Question of the run's control socket that this server answers."""
 
 _ANSWER_TIMEOUT = 25.0
 """Seconds for an answer over the control socket, whose clients wait for 30."""
