@@ -5,6 +5,7 @@
     values.yaml, its comments ──┬──> README.md: the table of values
                                 ├──> values.schema.json: descriptions; its types are written by hand
     values.schema.json ─────────┴──> files/names.json: the known names of each section, for the templates' own check
+    ServeConfig and its parts ─────> files/names.json: those of the sections that cnflow itself reads
     rights of a KubernetesProvider ──> files/driver-role.yaml: rules for the drivers of the hub
 """
 
@@ -16,12 +17,12 @@ from typing import Any
 
 import yaml
 
-from cnflow.config import KubernetesProvider
+from cnflow.config import HttpSettings, KubernetesProvider, ModelConfig, ServeConfig, VersionConfig
 from cnflow.providers.kubernetes.access import Right, needed_rights, rules_of
 
 CHART = Path(__file__).parents[1] / "helm" / "cnflow"
 _KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):(?: |$)")
-_SECTIONS = ("image", "server", "pools", "poolDefaults", "hub", "rbac", "serviceAccount", "networkPolicy")
+_SECTIONS = ("image", "server", "pools", "poolDefaults", "serve", "hub", "rbac", "serviceAccount", "networkPolicy")
 _TABLE = "<!-- values: written by `make chart` -->"
 
 Comments = dict[str, str]
@@ -62,6 +63,19 @@ def names_of(schema: dict[str, Any]) -> dict[str, list[str]]:
 
     collect("", schema)
     return names
+
+
+def names_of_settings() -> dict[str, list[str]]:
+    """Return the names of the sections that go to cnflow as they are; those that other values set are left out."""
+    version = set(VersionConfig.model_fields) - {"app", "executor"} | {"pool"}
+    model = set(ModelConfig.model_fields) - {"name", "versions"}
+    return {
+        "serve.http": sorted(set(HttpSettings.model_fields) - {"listen", "port"}),
+        "serve.config": sorted(set(ServeConfig.model_fields) - {"models", "executors", "fronts", "http"}),
+        "serve.models.*": sorted(version | {"versions", "options"}),
+        "serve.models.*.options": sorted(model),
+        "serve.models.*.versions.*": sorted(version),
+    }
 
 
 def described(schema: dict[str, Any], comments: Comments) -> dict[str, Any]:
@@ -134,7 +148,7 @@ def generated() -> dict[Path, str]:
         CHART / "files" / "driver-role.yaml": rules_of(rights).rstrip() + "\n",
         CHART / "README.md": f"{readme.partition(_TABLE)[0]}{_TABLE}\n\n{table_of(yaml.safe_load(text), comments)}",
         CHART / "values.schema.json": json.dumps(described(schema, comments), indent=2) + "\n",
-        CHART / "files" / "names.json": json.dumps(names_of(schema), indent=1) + "\n",
+        CHART / "files" / "names.json": json.dumps(names_of(schema) | names_of_settings(), indent=1) + "\n",
     }
 
 

@@ -18,6 +18,7 @@ from cnflow.providers.docker.images import find_image
 from tests.conftest import PODMAN, ROOTLESS_USER, load_image, rootless_socket
 from tests.services.ec2_cloud import EC2
 from tests.services.gce_cloud import Gce
+from tests.services.helm_release import RESTRICTED, SERVER_IMAGE, Release
 from tests.services.registries import Proxy, Registries
 from tests.services.sshd_server import Sshd
 
@@ -48,6 +49,14 @@ def registries(engine):
     made = Registries(engine)
     yield made
     made.remove()
+
+
+@pytest.fixture
+def release(cluster, tmp_path, pod_image):
+    """A release of the chart, not installed yet, in a namespace of its own. For the marker ``helm``."""
+    cluster.load_image(SERVER_IMAGE)
+    with cluster.namespace(**RESTRICTED) as namespace:
+        yield Release(cluster, namespace, tmp_path)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import yaml
 
 from cnflow.config.serving import ServeConfig
 from cnflow.config.worker_pool import PoolServer
+from cnflow.serving.metric_families import CALLS_NOW
 from tests.services.helm_chart import CHART, HelmError, helm, render
 
 pytestmark = pytest.mark.helm
@@ -261,8 +262,57 @@ def test_release_that_serves_models_has_settings_that_the_command_accepts():
         ({"apiKeysSecret": ""}, "Who may call the models?"),
         ({"models": {"m": {"module": "m", "pool": "other"}}}, "serve.models.m runs in the pool 'other', which is none"),
         ({"replica": 2}, "Did you mean 'replicas'?"),
+        ({"http": {"max_bodi": 1}}, "serve.http has no value 'max_bodi'. Did you mean 'max_body'?"),
+        ({"config": {"sink": []}}, "serve.config has no value 'sink'. Did you mean 'sinks'?"),
+        ({"models": {"m": {"modul": "m"}}}, "serve.models.m has no value 'modul'. Did you mean 'module'?"),
+        (
+            {"models": {"m": {"module": "m", "options": {"timeot": 1}}}},
+            "serve.models.m.options has no value 'timeot'. Did you mean 'timeout'?",
+        ),
+        (
+            {"models": {"m": {"versions": [{"module": "m"}, {"module": "m", "wieght": 0}]}}},
+            "serve.models.m.versions[1] has no value 'wieght'. Did you mean 'weight'?",
+        ),
+        ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas 9, which is above its maxReplicas 4"),
+        ({"autoscaling": {"enabled": True, "targetCPU": 0}}, "Set targetCPU, targetCalls or metrics."),
+        ({"resources": {"requests": {"cpu": None}}}, "serve.resources requests none. Set serve.resources.requests.cpu"),
     ],
 )
 def test_models_that_cannot_be_served_are_refused_in_words(serve, words):
     own = {name: value for name, value in SERVE["serve"].items() if name not in serve}
     assert words in refusal({**DIGITS, "serve": {**own, **serve}})
+
+
+def test_pods_that_speak_tls_are_asked_by_https():
+    serve = {**SERVE["serve"], "tlsSecret": "models-tls", "http": {"max_requests": 8, "docs": False}}
+    objects = render({**DIGITS, "serve": serve})
+    config = ServeConfig(**json.loads(objects["ConfigMap", "demo-serve"]["data"]["serve.json"]))
+    assert (config.http.tls_cert, config.http.tls_key) == ("/etc/cnflow/tls/tls.crt", "/etc/cnflow/tls/tls.key")
+    assert (config.http.max_requests, config.http.docs) == (8, False)
+    container = container_of(objects["Deployment", "demo-serve"])
+    probes = [container[f"{kind}Probe"]["httpGet"]["scheme"] for kind in ("startup", "liveness", "readiness")]
+    assert probes == ["HTTPS"] * 3
+    assert objects["ServiceMonitor", "demo-serve"]["spec"]["endpoints"][0]["scheme"] == "https"
+    assert objects["Service", "demo-serve"]["spec"]["ports"][0]["appProtocol"] == "https"
+
+
+def test_ingress_leads_to_models_and_not_to_metrics_or_changes():
+    (rule,) = render(SERVE)["Ingress", "demo-serve"]["spec"]["rules"]
+    paths = [each["path"] for each in rule["http"]["paths"]]
+    assert {"/v1", "/v2"} <= set(paths)
+    assert not [path for path in paths if path == "/" or path.startswith(("/metrics", "/admin"))]
+
+
+def test_pods_that_serve_are_scaled_by_their_calls():
+    scaling = {"enabled": True, "targetCPU": 0, "targetCalls": 20.5, "behavior": {"scaleUp": {"selectPolicy": "Max"}}}
+    objects = render({**DIGITS, "serve": {**SERVE["serve"], "autoscaling": scaling}})
+    scaler = objects["HorizontalPodAutoscaler", "demo-serve"]["spec"]
+    target = {"type": "AverageValue", "averageValue": "20500m"}
+    assert scaler["metrics"] == [{"type": "Pods", "pods": {"metric": {"name": CALLS_NOW.name}, "target": target}}]
+    assert scaler["behavior"] == {"scaleUp": {"selectPolicy": "Max"}}
+    assert "replicas" not in objects["Deployment", "demo-serve"]["spec"]
+
+
+def test_number_of_pods_that_serve_can_be_left_to_others():
+    serve = {**SERVE["serve"], "autoscaling": {"enabled": False}, "replicas": None}
+    assert "replicas" not in render({**DIGITS, "serve": serve})["Deployment", "demo-serve"]["spec"]

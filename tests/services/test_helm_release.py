@@ -2,10 +2,7 @@
 
 import collections
 import json
-import os
 import socketserver
-import subprocess
-import sys
 import threading
 import time
 
@@ -15,74 +12,12 @@ import cnflow
 from cnflow import python_app
 from cnflow.config import Config, ExistingPool, HighThroughputExecutor
 from cnflow.errors import CnflowError, InterchangeLostError
-from tests.services.helm_chart import CHART, HelmError, helm
+from tests.services.helm_chart import HelmError
+from tests.services.helm_release import SMALL
 from tests.services.kubernetes_cluster import wait_until
 from tests.services.laptop import SCRIPT, IsolatedLaptop
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.helm, pytest.mark.docker, pytest.mark.timeout(300)]
-
-SERVER_IMAGE = f"cnflow:{cnflow.__version__}"
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "512Mi"}}
-
-
-class Release:
-    """The release `pools` in a namespace of its own, and the keys of its drivers."""
-
-    name = "pools"
-
-    def __init__(self, cluster, namespace, folder):
-        self.cluster = cluster
-        self.namespace = namespace
-        self.folder = folder
-        self.address = f"kubernetes://{namespace}/{self.name}"
-
-    def helm(self, *arguments, values=None):
-        given = ["--namespace", self.namespace]
-        return helm(*arguments, *given, values=values, kubeconfig=self.cluster.kubeconfig, timeout=240)
-
-    def install(self, order="install", hub=None, **pools):
-        values = {
-            "hub": hub or {},
-            "server": {"idleTime": 3, "heartbeatPeriod": 2, "heartbeatThreshold": 20},
-            "poolDefaults": {"resources": SMALL, "drainPeriod": 60},
-            "pools": pools,
-        }
-        return self.helm(order, self.name, CHART, "--wait", "--timeout", "120s", values=values)
-
-    def key(self, client, *options):
-        """Issue a key for *client*, as a user does: it is a Secret of the release."""
-        command = [sys.executable, "-m", "cnflow.cli", "pool", "key", client, self.address, *options]
-        environment = {**os.environ, "KUBECONFIG": self.cluster.kubeconfig}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def config(self, client="alice"):
-        if not self.cluster.get("secret", f"{self.name}-client-{client}", namespace=self.namespace):
-            self.key(client)
-        pool = ExistingPool(self.address, client=client, kubeconfig=self.cluster.kubeconfig)
-        return Config(
-            executors=[HighThroughputExecutor(label="pool", provider=pool)], run_dir=str(self.folder / "runs")
-        )
-
-    def pods(self, pool):
-        """Names of the pods of *pool* that are not being deleted, with their images."""
-        found = self.cluster.get("pods", "-l", f"cnflow.org/pool={pool}", namespace=self.namespace)
-        return {
-            pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"]
-            for pod in found
-            if "deletionTimestamp" not in pod["metadata"]
-        }
-
-    def kubectl(self, *arguments):
-        return self.cluster.kubectl("--namespace", self.namespace, *arguments)
-
-
-@pytest.fixture
-def release(cluster, tmp_path, pod_image):
-    cluster.load_image(SERVER_IMAGE)
-    with cluster.namespace(**RESTRICTED) as namespace:
-        yield Release(cluster, namespace, tmp_path)
 
 
 @pytest.fixture

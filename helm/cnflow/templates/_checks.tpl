@@ -13,6 +13,19 @@
 {{- range $pool, $value := $.Values.pools -}}
 {{- include "cnflow.checkNames" (dict "path" (printf "pools.%s.%s" $pool $field) "value" (get (default dict $value) $field) "names" $names) -}}
 {{- end -}}
+{{- else if hasPrefix "serve.models.*" $section -}}
+{{- range $model, $value := $.Values.serve.models -}}
+{{- $path := printf "serve.models.%s" $model -}}
+{{- if hasSuffix ".options" $section -}}
+{{- include "cnflow.checkNames" (dict "path" (printf "%s.options" $path) "value" $value.options "names" $names) -}}
+{{- else if hasSuffix ".versions.*" $section -}}
+{{- range $number, $version := $value.versions -}}
+{{- include "cnflow.checkNames" (dict "path" (printf "%s.versions[%d]" $path $number) "value" $version "names" $names) -}}
+{{- end -}}
+{{- else -}}
+{{- include "cnflow.checkNames" (dict "path" $path "value" $value "names" $names) -}}
+{{- end -}}
+{{- end -}}
 {{- else -}}
 {{- $value := $values -}}
 {{- range $step := without (splitList "." $section) "" -}}{{- $value = get $value $step -}}{{- end -}}

@@ -13,6 +13,18 @@
 {{- if not (or $serve.apiKeysSecret $serve.allowAnyone) -}}
 {{- fail "\n\nWho may call the models? Set serve.apiKeysSecret to a Secret whose entry `keys` has a name and a key in each line, or serve.allowAnyone=true." -}}
 {{- end -}}
+{{- $scaling := $serve.autoscaling -}}
+{{- if $scaling.enabled -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "\n\nserve.autoscaling has minReplicas %d, which is above its maxReplicas %d. Swap or raise one." (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if not (or $scaling.targetCPU $scaling.targetCalls $scaling.metrics) -}}
+{{- fail "\n\nserve.autoscaling has no target. Set targetCPU, targetCalls or metrics." -}}
+{{- end -}}
+{{- if and $scaling.targetCPU (not (dig "requests" "cpu" "" $serve.resources)) -}}
+{{- fail "\n\nserve.autoscaling.targetCPU is a percentage of the requested CPU, and serve.resources requests none. Set serve.resources.requests.cpu, or targetCPU=0." -}}
+{{- end -}}
+{{- end -}}
 {{- $models := list -}}
 {{- $used := dict -}}
 {{- range $name, $model := $serve.models -}}
@@ -42,9 +54,16 @@
   "listen" "0.0.0.0"
   "port" (int $serve.port)
   "allow_anyone" $serve.allowAnyone
-  "open_metrics" true
+  "open_metrics" $serve.openMetrics
   "drain_delay" $serve.drainDelay
   "drain_timeout" $serve.drainPeriod -}}
 {{- if $serve.apiKeysSecret -}}{{- $_ := set $http "key_file" "/etc/cnflow/api-keys/keys" -}}{{- end -}}
-{{- dict "models" $models "executors" $executors "fronts" (int $serve.fronts) "http" (merge (deepCopy $serve.http) $http) | toJson -}}
+{{- if $serve.tlsSecret -}}
+{{- $_ := set $http "tls_cert" "/etc/cnflow/tls/tls.crt" -}}
+{{- $_ := set $http "tls_key" "/etc/cnflow/tls/tls.key" -}}
+{{- end -}}
+{{- range $name, $value := $serve.http -}}{{- $_ := set $http $name $value -}}{{- end -}}{{/* `merge` takes false for no value. */}}
+{{- $all := dict "models" $models "executors" $executors "fronts" (int $serve.fronts) "http" $http -}}
+{{- range $name, $value := $serve.config -}}{{- $_ := set $all $name $value -}}{{- end -}}
+{{- toJson $all -}}
 {{- end -}}
