@@ -115,10 +115,25 @@ def run(serve: Serve, *, verbose: bool) -> None:
         threading.Thread(target=_report_ready, args=(serve, began), daemon=True).start()
         serve.wait()
     except KeyboardInterrupt:
-        _say("ends at once")
+        _say("ends at once, before it has begun to serve")
     finally:
+        orders.is_closing = True
         serve.close()
+    if serve.lost:
+        _say(f"has ended, and has lost {lost_words(serve.lost)}: answered with 503, for the clients to send again")
+        raise typer.Exit(1)
     _say("has ended")
+
+
+def lost_words(lost: Mapping[str, int]) -> str:
+    """Words on requests without a result, by model.
+
+    >>> lost_words({"rent": 1, "digits": 12})
+    '13 requests (rent: 1, digits: 12)'
+    """
+    number = sum(lost.values())
+    parts = ", ".join(f"{name}: {count}" for name, count in lost.items())
+    return f"{number} request{'' if number == 1 else 's'} ({parts})"
 
 
 class _Orders:
@@ -126,14 +141,19 @@ class _Orders:
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
-        self._is_draining = False
-        self.is_serving = False
+        self._is_draining = self._is_ending = False
+        self.is_serving = self.is_closing = False
 
     def on_signal(self, number: int, frame: object) -> None:
         del number, frame
+        if self.is_closing or self._is_ending:  # an exception here would leave blocks behind
+            _say("ends already, and stops its workers")
+            return
         if not self.is_serving:
             raise KeyboardInterrupt
         if self._is_draining:
+            self._is_ending = True
+            _say("ends at once")
             self._serve.order_end()
             return
         self._is_draining = True

@@ -235,15 +235,15 @@ class CallRunner:
         self._deadlines.set(call, min(at, now + _LOOK_AGAIN) if call.is_cold else at)
 
     def _expire(self, call: Call, now: float) -> None:
-        waited, model = f"{now - call.begun:.1f} s", call.request.model
+        waited, model, model_config = f"{now - call.begun:.1f} s", call.request.model, call.model.config
         if call.is_cold and call.version is not None:
             reason = call.version.reason or "no worker has loaded it yet"
-            error = ServingError(
-                f"Version {call.version.name!r} of model {model!r} was not ready within {waited}: {reason}.",
-                503,
-                "model_cold",
-                retry_after=COLD_RETRY_AFTER,
-            )
+            words = f"Version {call.version.name!r} of model {model!r} was not ready within {waited}: {reason}."
+            own, limit = call.request.timeout, model_config.cold_timeout
+            if own is not None and own < limit:
+                words += f" The caller's own limit has ended the wait; the server's is {limit:g} s."
+            code = (504, "timeout") if own is not None and own < limit else (503, "model_cold")
+            error = ServingError(words, *code, retry_after=COLD_RETRY_AFTER)
         else:
             where = "" if call.is_admitted else ", all in the queue"
             error = ServingError(f"Model {model!r} has not answered within {waited}{where}.", 504, "timeout")

@@ -115,3 +115,8 @@ def _answer(outcome: Outcome, error: BaseException | None) -> ServingError:
 def _words(outcome: Outcome) -> str:
     assert outcome.error is not None  # callers have a failed attempt
     return (outcome.words or describe_safely(outcome.error))[:_MOST_WORDS]
+
+
+def ending() -> ServingError:
+    """Error of a call that the end of the server has overtaken."""
+    return ServingError("The server ends: send the request again.", 503, "shutting_down", retry_after=5.0)

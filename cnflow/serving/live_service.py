@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import ConfigurationError
 from cnflow.serving.call_observer import CallObserver
 from cnflow.serving.call_runner import CallRunner
+from cnflow.serving.failures import ending
 from cnflow.serving.gauges import CallsNow
 from cnflow.serving.metrics import ServingMetrics
 from cnflow.serving.places import Place, choose_executor, function_of, provisional_name, with_options_of_app
@@ -81,7 +82,7 @@ class LiveService:
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
         self._was_ready = False
-        self._is_draining = False
+        self._is_draining = self._is_closed = False
         self._bound: list[tuple[DirectCalls, Callable[[list[Any]], None]]] = []
         """Executors whose outcomes come here, and what takes those of others before and after."""
 
@@ -118,11 +119,13 @@ class LiveService:
             logger.warning("%d calls were not answered within %s s", self._runner.in_flight, seconds)
 
     async def close(self) -> None:
-        """Answer what is left with 503, and forget the models. The executors go on."""
-        self._is_draining = True
+        """Answer what is left and what still comes with 503, and forget the models. The executors go on."""
+        if self._is_closed:
+            return
+        self._is_draining = self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._runner.end_all(ServingError("The server ends.", 503, "shutting_down", retry_after=5.0))
+        self._runner.end_all(ending())
         for model in self._models.values():
             for version in list(model.router.versions.values()):
                 self._warm_ups.unload(version)
@@ -270,6 +273,8 @@ class LiveService:
             if not version or name not in self._models:
                 raise self._unknown(call.model)
             call, model = call._replace(model=name, version=version), self._models[name]
+        if self._is_closed:
+            raise ending()
         running = Call(call, model, self._loop_now().create_future(), self._clock.now())
         if is_stream:
             running.pieces = deque()

@@ -149,9 +149,14 @@ class Serve:
             self._server.order_drain()
 
     def order_end(self) -> None:
-        """End at once, with requests unanswered. Safe in a signal handler."""
+        """End at once: what has no result is answered with 503, and counted in `lost`. Safe in a signal handler."""
         if self._server is not None:
             self._server.order_end()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Requests of each model that `order_end` has left without a result; they were answered with 503."""
+        return {} if self._server is None else dict(self._server.lost)
 
     def close(self) -> None:
         """Answer what was accepted, and end the server; also the run, if it is the server's own."""

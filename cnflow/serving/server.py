@@ -7,6 +7,7 @@
                                    fronts=1: the HTTP front itself      fronts=N: `Fronts`, N processes beside it
                                    admin commands: from fronts, and from the run's control socket
     drain ──> not ready ──drain_delay──> no more connections ──> requests are answered ──> fronts end ──> service ends
+end   ──> every request is answered with 503 ──> fronts have a second for that ──> service ends
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ _ANSWER_TIMEOUT = 25.0
 
 _LOOK = 0.05
 
+_LAST_ANSWERS = 1.0
+"""Seconds in which the answers to requests that are lost go out, when the end is ordered at once."""
+
 
 class ModelServer:
     """Serves the models of *config* by the executors of *dfk*, from `start` to `close`.
@@ -62,6 +66,7 @@ class ModelServer:
 
     Attributes:
         ended: set once the server is drained, or failed.
+        lost: requests of each model that had no result when the end was ordered at once.
     """
 
     def __init__(
@@ -82,7 +87,9 @@ class ModelServer:
         self._started = time.monotonic()
         self._draining: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.ended = threading.Event()
+        self.lost: dict[str, int] = {}
 
     def start(self) -> None:
         """Listen, begin to load the models, and return once requests are accepted.
@@ -137,9 +144,9 @@ class ModelServer:
             self._loop.call_soon_threadsafe(self._begin_drain)
 
     def order_end(self) -> None:
-        """End at once, with requests unanswered. Safe in a signal handler."""
+        """End at once: what has no result is answered with 503. Safe in a signal handler, and can be called twice."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end)
+            self._loop.call_soon_threadsafe(self._begin_end)
 
     def close(self) -> None:
         """Drain, and return once all has ended."""
@@ -249,11 +256,22 @@ class ModelServer:
         finally:
             self.ended.set()
 
-    def _end(self) -> None:
-        if self._draining is not None:
-            self._draining.cancel()
-        if self._fronts is not None:
-            self._fronts.kill()
+    def _begin_end(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._end())
+
+    async def _end(self) -> None:
+        """Let the drain find nothing to wait for; what a slow client still holds up is cut off."""
+        left = {name: calls.running + calls.waiting for name, calls in self._service.calls_now().items()}
+        self.lost = {name: count for name, count in left.items() if count}
+        self._begin_drain()
+        assert self._draining is not None  # it has begun
+        await self._service.close()
+        for _ in range(2):  # the second look is at fronts that were killed after the first
+            await asyncio.wait([self._draining], timeout=_LAST_ANSWERS)
+            if self._fronts is not None:
+                self._fronts.kill()
+        self._draining.cancel()
         self.ended.set()
 
     def _fail(self, error: Exception) -> None:
@@ -266,6 +284,11 @@ class ModelServer:
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)  # connections of clients who did not read their answer, for one
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=_LAST_ANSWERS))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 

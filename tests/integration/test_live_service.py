@@ -196,7 +196,7 @@ def test_a_model_without_workers_wakes_for_a_call_and_a_bound_holds(tmp_path):
             assert of(service, "1").state == "asleep"
             with pytest.raises(ServingError) as hasty:
                 await service.predict(ModelCall("double", RowForm.JSON, b"[1]", 1, timeout=0.01))
-            assert (hasty.value.status, hasty.value.code) == (503, "model_cold")
+            assert (hasty.value.status, hasty.value.code) == (504, "timeout")
             found = await service.predict(ModelCall("double", RowForm.JSON, b"[1]", 1))
             assert json.loads(found.results)[0][0] == 2
             assert of(service, "1").state == "ready"

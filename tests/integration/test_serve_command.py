@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 
 import pytest
 
 from cnflow.cli import model_server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,6 +29,30 @@ def slow(rows):
     import time
     time.sleep(3)
     return rows
+
+@model_app
+def stuck(rows):
+    import time
+    time.sleep(100 * rows[0])
+    return rows
+
+@model_app
+def triple(rows):
+    return [3 * row for row in rows]
+"""
+
+VERSIONS = """\
+[[models]]
+name = "rate"
+
+[[models.versions]]
+version = "1"
+app = "shop:rate"
+
+[[models.versions]]
+version = "2"
+app = "shop:triple"
+weight = 0
 """
 
 
@@ -46,6 +73,11 @@ class Server:
         request = urllib.request.Request(f"{self.url}/v1/models/{model}:predict", body)
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return json.load(answer)["results"]
+
+    def is_busy(self, calls=1):
+        """Whether *calls* have no result yet."""
+        rows = [each for model in self.status()["models"] for each in model["versions"]]
+        return sum(each["in_flight"] for each in rows) >= calls
 
     def command(self, *arguments):
         argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments]
@@ -108,13 +140,65 @@ def test_requests_that_were_accepted_are_answered_after_sigterm(serve):
     )
     argv = [sys.executable, "-c", script, f"{server.url}/v1/models/slow:predict"]
     client = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not any(each["in_flight"] for model in server.status()["models"] for each in model["versions"]):
-        assert time.monotonic() < deadline
-        assert client.poll() is None, "it was answered before it was seen"
+    wait_until(server.is_busy, 30)
+    assert client.poll() is None, "it was answered before it was seen"
     server.process.send_signal(signal.SIGTERM)
     assert client.communicate(timeout=60)[0] == "[7]\n"
     assert "has ended" in server.close()
+
+
+@pytest.mark.parametrize(("fronts", "number"), [("1", signal.SIGINT), ("2", signal.SIGTERM)])
+def test_second_signal_ends_it_at_once_and_what_is_lost_is_counted(serve, fronts, number):
+    server = serve("shop:stuck", "--fronts", fronts)
+    assert server.ask("stuck", [0]) == [0]
+    answers = []
+
+    def ask():
+        try:
+            server.ask("stuck", [1])
+        except urllib.error.HTTPError as error:
+            with error:
+                answers.append((error.code, json.load(error)["error"]["code"], error.headers["Retry-After"]))
+
+    clients = [threading.Thread(target=ask) for _ in range(2)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: server.is_busy(2), 30)
+    server.process.send_signal(number)
+    while "once more ends it at once" not in server.process.stderr.readline():
+        assert server.process.poll() is None
+    server.process.send_signal(number)
+    for client in clients:
+        client.join(30)
+    assert answers == [(503, "shutting_down", "5")] * 2
+    words = server.process.communicate(timeout=60)[1]
+    assert "has lost 2 requests (stuck: 2)" in words
+    assert "Traceback" not in words
+    assert "pending" not in words, "a task was left behind"
+    assert server.process.returncode == 1
+
+
+def test_commands_change_which_version_answers(serve, tmp_path):
+    (tmp_path / "serve.toml").write_text(VERSIONS)
+    server = serve("serve.toml")
+    assert server.ask("rate", [1]) == [2]
+    wait_until(lambda: all(each["state"] == "ready" for each in server.status()["models"][0]["versions"]), 60)
+
+    def answers():
+        return sorted(server.ask("rate", [1])[0] for _ in range(4))
+
+    assert server.command("weights", "rate", "1=3", "2=1").returncode == 0
+    assert answers() == [2, 2, 2, 3]
+    rolled = json.loads(server.command("roll", "rate", "2", "--json").stdout)["models"][0]["versions"]
+    assert {each["version"]: each["weight"] > 0 for each in rolled} == {"1": False, "2": True}
+    assert answers() == [3] * 4
+    assert "75%" in server.command("back", "rate").stdout
+    assert answers() == [2, 2, 2, 3]
+    assert "shadow" in server.command("shadow", "rate", "2=0.5").stdout
+    refused = server.command("weights", "rate", "1=3", "3=1")
+    assert refused.returncode == 2
+    assert "has no version '3'" in refused.stderr
+    assert "VERSION=SHARE" in server.command("weights", "rate", "2=many").stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ them. Only the calls in the hands of the dead front fail, and with them their cl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -145,7 +146,8 @@ class Fronts:
 
         def wait() -> None:
             code = process.wait()
-            loop.call_soon_threadsafe(self._on_exit, front, code)
+            with contextlib.suppress(RuntimeError):  # the server has ended before it
+                loop.call_soon_threadsafe(self._on_exit, front, code)
 
         threading.Thread(target=wait, name=f"cnflow-front-{number}", daemon=True).start()
         await link.open(ours, self._orders)
