@@ -138,6 +138,14 @@ class ModelConfig(Settings):
     max_per_client: int | None = Field(default=None, ge=1)
     """Calls that one API key has at one time, waiting or not; None is no limit. Beyond it the answer is 429."""
 
+    max_rate_per_client: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Calls that one API key begins in a second, in the long run; None is no limit. Beyond it the answer is 429, with a
+    Retry-After. Callers without keys are one client together."""
+
+    max_burst_per_client: int | None = Field(default=None, ge=1)
+    """Calls that a key may begin at once after it was silent, where `max_rate_per_client` bounds it; None is those of
+    one second."""
+
     retries: int = Field(default=5, ge=0)
     """Further attempts of a call whose manager, node or interchange was lost; the caller only waits."""
 
@@ -177,6 +185,8 @@ class ModelConfig(Settings):
         unnamed = [(str(each.image), each.executor) for each in self.versions if not each.version]
         if len(set(unnamed)) < len(unnamed):
             raise ValueError(f"model {self.name!r} has several versions in one image: give each a name, version='...'")
+        if self.max_burst_per_client is not None and self.max_rate_per_client is None:
+            raise ValueError(f"max_burst_per_client of model {self.name!r} needs max_rate_per_client beside it")
         if not any(each.weight for each in self.versions):
             raise ValueError(f"no version of model {self.name!r} has a weight above 0: set weight=1 for one")
         return self

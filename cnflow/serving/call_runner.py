@@ -83,7 +83,7 @@ class CallRunner:
             ServingError: 429; it is not taken.
         """
         request = call.request
-        begins = call.model.admission.enter(call, request.client, is_bulk=request.is_bulk)
+        begins = call.model.admission.enter(call, request.client, is_bulk=request.is_bulk, now=call.begun)
         self.in_flight += 1
         if begins:
             self._begin_next(call)

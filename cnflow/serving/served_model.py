@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnflow.serving.admission import Admission
+from cnflow.serving.client_rates import ClientRates
 from cnflow.serving.failures import Attempts
 from cnflow.serving.router import Router
 from cnflow.serving.versions import VersionState
@@ -34,8 +35,13 @@ class ServedModel:
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
         self.router = Router(config.name, config.keep_previous)
+        rate = config.max_rate_per_client
         self.admission: Admission[Call] = Admission(
-            config.name, config.max_concurrency, config.max_queue, config.max_per_client
+            config.name,
+            config.max_concurrency,
+            config.max_queue,
+            config.max_per_client,
+            None if rate is None else ClientRates(rate, config.max_burst_per_client),
         )
 
 
