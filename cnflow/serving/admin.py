@@ -6,7 +6,8 @@
     HTTP front in the server ───────────┼──> {"do": "roll", ...} ──> AdminCommands ──> LiveService
     HTTP front beside it ──link─────────┘
 
-All changes go one way, in the server's event loop, one at a time.
+All changes go one way, in the server's event loop, one at a time. The answer comes once calls have moved, or will not:
+a version that cannot be loaded is an error, in words. What takes longer goes on, and the answer tells so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from cnflow.config.serving import VersionConfig
-from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.errors import BlockError, ConfigurationError, UnknownNameError
+from cnflow.serving.image_now import image_now
 from cnflow.serving.service import ServingError
 from cnflow.text import did_you_mean
 
@@ -23,11 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cnflow.config.serving import ServeConfig
+    from cnflow.serving.image_now import ImageNow
     from cnflow.serving.link.front_link import Answering
     from cnflow.serving.live_service import LiveService
+    from cnflow.serving.served_model import Change
     from cnflow.serving.service import ModelStatus, VersionStatus
 
 COMMANDS = ("status", "roll", "back", "weights", "shadow", "drain")
+
+GOES_ON = "goes_on"
+"""Key of an answer to a change that is still under way."""
+
+_LONGEST_WAIT = 20.0
+_LOOK = 0.05
 
 CONTROL = "serving"
 """Question of a run's control socket that its server of models answers."""
@@ -42,6 +52,7 @@ class AdminCommands:
         facts: returns what a status has besides models: address, fronts.
         order_drain: begins the end of the server.
         executor_for: makes the executor of a version's image, which may take seconds.
+        wait: seconds within which a change is awaited.
     """
 
     def __init__(
@@ -51,12 +62,14 @@ class AdminCommands:
         facts: Callable[[], Mapping[str, Any]],
         order_drain: Callable[[], None],
         executor_for: Callable[[VersionConfig], object],
+        wait: float = _LONGEST_WAIT,
     ) -> None:
         self._service = service
         self._config = config
         self._facts = facts
         self._order_drain = order_drain
         self._executor_for = executor_for
+        self._wait = wait
         self._turn = asyncio.Lock()
 
     async def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,9 +84,29 @@ class AdminCommands:
         if what == "drain":
             self._order_drain()
         elif what != "status":
+            model = str(question.get("model", ""))
             async with self._turn:
-                await self._change(what, str(question.get("model", "")), question)
+                await self._change(what, model, question)
+                change = self._service.change_of(model)
+            if not await self._has_come(change):
+                return {**self.status(), GOES_ON: True}
         return self.status()
+
+    async def _has_come(self, change: Change) -> bool:
+        """Wait until calls have moved by *change*, or a later one has replaced it; False if that takes long.
+
+        Raises:
+            ServingError: a version of it cannot be loaded.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._wait
+        while change.is_pending:
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(_LOOK)
+        if (refusal := change.refusal) is not None:
+            raise refusal
+        return True
 
     async def _change(self, what: str, model: str, question: Mapping[str, Any]) -> None:
         known = self._model(model)
@@ -92,10 +125,24 @@ class AdminCommands:
         if not wanted.get("image") and not wanted.get("module"):
             await self._service.roll(model.name, _named(model, str(wanted.get("version", ""))))
             return
-        version = self._new_version(model, wanted)
+        version, digest = self._new_version(model, wanted), ""
         if version.image:
-            await asyncio.to_thread(self._executor_for, version)  # the service finds it made
-        await self._service.roll(model.name, version)
+            version, digest = await asyncio.to_thread(self._image_now, version)  # the service finds its executor made
+        there = [each.version for each in model.versions if digest and each.digest == digest.rpartition(":")[2]]
+        is_same = there and not wanted.keys() & {"version", "module", "function"}
+        await self._service.roll(model.name, there[0] if is_same else version)
+
+    def _image_now(self, version: VersionConfig) -> ImageNow:
+        """What the image of *version* is now.
+
+        Raises:
+            ServingError: it cannot be had.
+        """
+        try:
+            return image_now(version, self._executor_for)
+        except (ConfigurationError, BlockError) as error:
+            words = f"Image {str(version.image)!r} cannot be served, and calls stay where they are: {error}"
+            raise ServingError(words, 400, "bad_image") from error
 
     def _new_version(self, model: ModelStatus, wanted: Mapping[str, Any]) -> VersionConfig:
         """Settings of a new version: those in *wanted*, and the module of the model's first version."""
@@ -167,22 +214,25 @@ class RemoteAdmin:
     def __init__(self, ask: Answering) -> None:
         self._ask = ask
 
-    async def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
+    async def set_weights(self, model: str, weights: Mapping[str, float]) -> bool:
         """Implements `ServiceAdmin.set_weights`."""
-        await self._ask({"do": "weights", "model": model, "weights": dict(weights)})
+        return await self._has_come({"do": "weights", "model": model, "weights": dict(weights)})
 
     async def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
         """Implements `ServiceAdmin.set_shadow`."""
         await self._ask({"do": "shadow", "model": model, "shadow": dict(shares)})
 
-    async def roll(self, model: str, version: str) -> None:
+    async def roll(self, model: str, version: str) -> bool:
         """Implements `ServiceAdmin.roll`."""
-        await self._ask({"do": "roll", "model": model, "version": version})
+        return await self._has_come({"do": "roll", "model": model, "version": version})
 
-    async def roll_back(self, model: str) -> None:
+    async def roll_back(self, model: str) -> bool:
         """Implements `ServiceAdmin.roll_back`."""
-        await self._ask({"do": "back", "model": model})
+        return await self._has_come({"do": "back", "model": model})
 
     async def drain(self) -> None:
         """Implements `ServiceAdmin.drain`."""
         await self._ask({"do": "drain"})
+
+    async def _has_come(self, question: Mapping[str, Any]) -> bool:
+        return not (await self._ask(question)).get(GOES_ON, False)

@@ -25,9 +25,9 @@ from cnflow.serving.failures import ending
 from cnflow.serving.gauges import CallsNow
 from cnflow.serving.metrics import ServingMetrics
 from cnflow.serving.places import Place, choose_executor, function_of, provisional_name, with_options_of_app
-from cnflow.serving.served_model import Call, ServedModel
+from cnflow.serving.served_model import Call, Change, ServedModel
 from cnflow.serving.service import ModelStatus, ServingError, VersionStatus
-from cnflow.serving.versions import Load, Moved, Refused, Unload, Version
+from cnflow.serving.versions import Load, Moved, Refused, Unload, Version, roll_failed
 from cnflow.serving.warm_up import WarmUps
 from cnflow.text import did_you_mean
 
@@ -255,6 +255,10 @@ class LiveService:
         served = self._model(model)
         self._perform(served, served.router.set_shadow(shares, self._clock.now()))
 
+    def change_of(self, model: str) -> Change:
+        """The last change of the weights of *model*, which is known."""
+        return Change(self._model(model).router)
+
     async def remove_version(self, model: str, version: str) -> None:
         """Forget a version that gets no calls, once those that it has have ended.
 
@@ -361,8 +365,7 @@ class LiveService:
                     shares = ", ".join(f"{name}: {weight:g}" for name, weight in weights.items())
                     logger.info("calls of model %s go to %s", model.config.name, shares)
                 case Refused(version):
-                    words = "calls of model %s stay where they are: version %s cannot be loaded: %s"
-                    logger.warning(words, model.config.name, version.name, version.reason)
+                    logger.warning("%s", roll_failed(model.config.name, version))
 
     def _tick(self) -> None:
         assert self._loop is not None  # it has started

@@ -60,6 +60,12 @@ class Router:
         self._pending: _Plan | None = None
         self._history: list[Mapping[Version, float]] = []
         self._choice = Choice()
+        self.plans = 0
+        """Changes of the weights that were ordered."""
+
+        self.refused: Version | None = None
+        """Version that has failed, and with it the last of these."""
+
         self._given_up: set[Version] = set()
         """Versions that have failed, and are unloaded when their last call has ended."""
 
@@ -276,6 +282,7 @@ class Router:
 
     def _plan(self, plan: _Plan, now: Seconds) -> list[Action]:
         before, self._pending = self._pending, plan
+        self.plans, self.refused = self.plans + 1, None
         actions = [] if before is None else self._abandon(before, now)
         for version in plan.weights:
             version.keep_until = FOREVER
@@ -296,7 +303,7 @@ class Router:
             wanted = [version for version, weight in plan.weights.items() if weight > 0]
             failed = [version for version in wanted if version.state is VersionState.FAILED]
             if failed:
-                self._pending = None
+                self._pending, self.refused = None, failed[0]
                 if plan.is_back:
                     self._history.append(plan.weights)
                 actions = [*map(Refused, failed), *self._give_up(plan, failed, now)]

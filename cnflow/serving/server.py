@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.clock import SystemClock
 from cnflow.dataflow.call_options import AppOptions
 from cnflow.errors import ConfigurationError
-from cnflow.serving.admin import CONTROL, AdminCommands, RemoteAdmin
+from cnflow.serving.admin import CONTROL, GOES_ON, AdminCommands, RemoteAdmin
 from cnflow.serving.figures import ServerFigures
 from cnflow.serving.http.server import HttpServer, build_app, listen
 from cnflow.serving.link.messages import Orders
@@ -312,5 +312,12 @@ class ModelServer:
         future = asyncio.run_coroutine_threadsafe(self._admin.answer(question), self._loop)
         try:
             return future.result(_ANSWER_TIMEOUT)
-        except concurrent.futures.TimeoutError:  # a roll waits for its new version: it goes on
-            return {**self.status(), "goes_on": True}
+        except concurrent.futures.TimeoutError:  # a look at an image may take long: it goes on
+            future.add_done_callback(_log_late_error)
+            return {**self.status(), GOES_ON: True}
+
+
+def _log_late_error(future: concurrent.futures.Future[dict[str, Any]]) -> None:
+    """Log what an admin was not told, since it came too late."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        logger.warning("%s", error)

@@ -151,20 +151,22 @@ class ModelService(Protocol):
 class ServiceAdmin(Protocol):
     """Changes which versions answer; its methods are called in the event loop of a front.
 
+    Those that move calls return True once these have moved, and False if that takes longer: it goes on.
+
     Raises:
         ServingError: by each method, with the status to answer.
     """
 
-    async def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
+    async def set_weights(self, model: str, weights: Mapping[str, float]) -> bool:
         """Share the calls of *model* by *weights*; a version that is not named gets none."""
 
     async def set_shadow(self, model: str, shares: Mapping[str, float]) -> None:
         """Send copies of these shares of the calls of *model* to versions, and no longer to others."""
 
-    async def roll(self, model: str, version: str) -> None:
+    async def roll(self, model: str, version: str) -> bool:
         """Warm *version* up, move all calls to it, and let those that the others have end."""
 
-    async def roll_back(self, model: str) -> None:
+    async def roll_back(self, model: str) -> bool:
         """Return to the weights before the last change."""
 
     async def drain(self) -> None:

@@ -86,9 +86,9 @@ class HighThroughputBackend:
         provisioner: BlockProvisioner,
         introspection: Introspection,
     ) -> None:
-        self.label = settings.label
-        self.image = settings.image
-        self.digest, (self.working_dir, self.visible_files) = provisioner.digest, provisioner.places
+        self.label, self.image = settings.label, settings.image
+        self.digest, self.image_now = provisioner.digest, provisioner.image_now
+        self.working_dir, self.visible_files = provisioner.places
         self.storage_access = settings.storage_access
         self._serializer = serializer
         self.version_of = serializer.version_of

@@ -21,6 +21,7 @@ from cnflow.blocks import Callbacks, Scaling
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
 from cnflow.clock import SystemClock
+from cnflow.config.registry import backend_of
 from cnflow.errors import ChannelError, CnflowError
 from cnflow.executors.high_throughput import block_news
 from cnflow.executors.high_throughput.block_requests import (
@@ -151,6 +152,22 @@ class BlockProvisioner:
         self._login.begin()
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self.thread.start()
+
+    def image_now(self) -> ImageIdentity:
+        """Return what the image's reference stands for at this moment: blocks run what it was when they began.
+
+        Slow; safe from any thread, since it asks by a provider of its own, as ``cnflow lock`` does.
+
+        Raises:
+            ConfigurationError, BlockError: as `Provider.prepare` raises.
+        """
+        settings = self._settings.provider
+        provider = backend_of(settings)(settings)
+        try:
+            with naming(provider, "prepare"):
+                return ImageIdentity(provider.prepare(self._settings.image))
+        finally:
+            provider.close()
 
     def close(self) -> None:
         """Begin nothing more; blocks stay until `stop_blocks`. The interchange is stopped between the two."""

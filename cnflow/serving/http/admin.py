@@ -7,6 +7,8 @@
     POST /admin/models/NAME:roll     {"version": "VERSION"}
     POST /admin/models/NAME:back
     POST /admin/drain
+
+Answers are {"done": true} once calls have moved, and 202 with {"done": false} if that takes longer.
 """
 
 from __future__ import annotations
@@ -60,20 +62,19 @@ class _Admin:
         self._admin = admin
 
     async def weights(self, request: Request) -> Response:
-        await self._admin.set_weights(_name(request), (await _body(request, _Weights)).weights)
-        return _done()
+        weights = (await _body(request, _Weights)).weights
+        return _done(await self._admin.set_weights(_name(request), weights))
 
     async def shadow(self, request: Request) -> Response:
         await self._admin.set_shadow(_name(request), (await _body(request, _Shadow)).shares)
         return _done()
 
     async def roll(self, request: Request) -> Response:
-        await self._admin.roll(_name(request), (await _body(request, _Roll)).version)
-        return _done()
+        version = (await _body(request, _Roll)).version
+        return _done(await self._admin.roll(_name(request), version))
 
     async def back(self, request: Request) -> Response:
-        await self._admin.roll_back(_name(request))
-        return _done()
+        return _done(await self._admin.roll_back(_name(request)))
 
     async def drain(self, request: Request) -> Response:
         await self._admin.drain()
@@ -92,5 +93,8 @@ def _name(request: Request) -> str:
     return str(request.path_params["name"])
 
 
-def _done() -> Response:
-    return Response(b'{"done":true}', media_type="application/json")
+def _done(has_come: bool = True) -> Response:  # noqa: FBT001, FBT002 - its only argument
+    """Answer of a change; 202 for one that goes on."""
+    if has_come:
+        return Response(b'{"done":true}', media_type="application/json")
+    return Response(b'{"done":false}', 202, media_type="application/json")

@@ -354,6 +354,7 @@ class Admin:
 
     async def set_weights(self, model, weights):
         self.seen.append(("weights", model, weights))
+        return True
 
     async def set_shadow(self, model, shares):
         self.seen.append(("shadow", model, shares))
@@ -362,9 +363,11 @@ class Admin:
         if version == "v9":
             raise ServingError("No version v9.", 404, "version_not_found")
         self.seen.append(("roll", model, version))
+        return version != "slow"
 
     async def roll_back(self, model):
         self.seen.append(("back", model))
+        return True
 
     async def drain(self):
         self.seen.append(("drain",))
@@ -391,6 +394,7 @@ def test_admin_changes_versions_with_an_admins_key():
     assert change("drain", {}, key="ann-key-1") == 403
     assert post("/admin/drain", {}, admin=admin).status_code == 403
     assert len(admin.seen) == 5
+    assert change("models/iris:roll", {"version": "slow"}) == 202, "it goes on"
 
 
 def test_keys_are_wanted_and_name_their_caller():

@@ -1,0 +1,116 @@
+"""What an admin's change answers: that it has come, that it goes on, or why it will not."""
+
+import asyncio
+
+import pytest
+
+from cnflow.config.serving import VersionConfig
+from cnflow.errors import ConfigurationError, ImageNotFoundError
+from cnflow.model.image_identity import ImageFacts, ImageIdentity
+from cnflow.serving.admin import AdminCommands
+from cnflow.serving.image_now import image_now
+from cnflow.serving.service import ServingError
+from cnflow.serving.versions import VersionState
+from tests.unit.serving.world import FakeExecutor, World, run, settle
+
+ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
+VERSIONS = {"versions": [{"version": each, "module": f"app{each}", "weight": each == "1"} for each in ("1", "2", "3")]}
+
+
+def commands(world, wait=5.0, executor_for=lambda _: None):
+    return AdminCommands(world.service, world.service._config, dict, lambda: None, executor_for, wait)
+
+
+@run
+async def test_a_roll_answers_once_calls_have_moved():
+    async with World(VERSIONS) as world:
+        reply = await commands(world).answer({"do": "roll", "model": "digits", "version": "2"})
+        assert "goes_on" not in reply
+        assert [each["weight"] for each in reply["models"][0]["versions"]] == [0, 1, 0]
+
+
+@run
+async def test_a_roll_to_a_version_that_cannot_be_loaded_is_an_error_and_calls_stay():
+    async with World(VERSIONS) as world:
+        world.direct.answers_warm_ups = False
+        admin = commands(world)
+        world.service._models["digits"].router.versions["2"].state = VersionState.FAILED
+        rolled = asyncio.ensure_future(admin.answer({"do": "roll", "model": "digits", "version": "2"}))
+        (warm_up,) = await world.sent(1)
+        world.direct.end(warm_up, error=ValueError("no weights"))
+        with pytest.raises(
+            ServingError, match=r"stay where they are: version '2' cannot be loaded: .*no weights"
+        ) as no:
+            await rolled
+        assert (no.value.status, no.value.code) == (409, "version_failed")
+        assert world.versions["1"].weight == 1
+
+
+@run
+async def test_a_roll_that_takes_long_goes_on_and_another_one_replaces_it():
+    async with World({"module": "app1", "version": "1"}) as world:
+        world.direct.answers_warm_ups = False
+        question = {"do": "roll", "model": "digits", "module": "app2", "version": "2"}
+        assert (await commands(world, wait=0.0).answer(question))["goes_on"]
+        waits = asyncio.ensure_future(commands(world).answer({"do": "roll", "model": "digits", "version": "2"}))
+        await settle()
+        reply = await commands(world).answer({"do": "back", "model": "digits"})
+        assert "goes_on" not in reply
+        await waits
+        assert world.versions["1"].weight == 1
+
+
+class Found:
+    """Executors by image, as a run makes them, with what their tags are now."""
+
+    def __init__(self, now, ran=None):
+        self.now, self.made = now, {}
+        if ran is not None:
+            self.made["shop:latest"] = self.executor("shop:latest", ran)
+
+    def executor(self, image, digest=""):
+        made = FakeExecutor(image, image, digest)
+        made.image_now = lambda: self.now
+        return made
+
+    def __call__(self, version):
+        image = str(version.image)
+        return self.made.setdefault(image, self.executor(image, self.now if self.made else ""))
+
+
+@pytest.mark.parametrize(
+    ("now", "image"),
+    [
+        (ImageIdentity(ONE), "shop:latest"),
+        (ImageIdentity(""), "shop:latest"),
+        (ImageIdentity(TWO), TWO),
+        (ImageIdentity(TWO, ImageFacts(digest=f"registry/shop@{TWO}")), f"registry/shop@{TWO}"),
+    ],
+)
+def test_a_tag_that_has_moved_is_served_by_an_executor_of_its_own(now, image):
+    executors = Found(now, ran=ONE)
+    found = image_now(VersionConfig(image="shop:latest", module="shop"), executors)
+    assert (str(found.version.image), found.digest) == (image, str(now))
+    assert list(executors.made) == list(dict.fromkeys(["shop:latest", image]))
+
+
+def test_a_new_image_is_not_looked_up_twice():
+    executors = Found(None)
+    found = image_now(VersionConfig(image="shop:1", module="shop"), executors)
+    assert (str(found.version.image), found.digest) == ("shop:1", "")
+
+
+@pytest.mark.parametrize("error", [ImageNotFoundError("No image 'shop:2'."), ConfigurationError("no template")])
+def test_a_roll_to_an_image_that_cannot_be_had_is_refused_in_words(error):
+    def refuse(_):
+        raise error
+
+    async def story():
+        async with World() as world:
+            with pytest.raises(ServingError, match=f"'shop:2' cannot be served, and calls stay.*{error}") as refused:
+                await commands(world, executor_for=refuse).answer(
+                    {"do": "roll", "model": "digits", "image": "shop:2", "module": "shop"}
+                )
+            assert refused.value.status == 400
+
+    asyncio.run(story())
