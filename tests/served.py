@@ -2,10 +2,15 @@
 
 import http.client
 import json
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 from urllib.parse import urlsplit
 
 from benchmarks.serving.load import Generator, Plan, Target
+from cnflow.cli.model_server import ask as ask_server
 from tests.waiting import wait_until
 
 
@@ -95,3 +100,41 @@ class Load:
 
     def __exit__(self, *_):
         self.finish()
+
+
+class ServeCommand:
+    """``cnflow serve`` in *folder*, at any free port, and requests to it."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments, "--port", "0"]
+        self.process = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        assert " serves " in line, line + self.process.stderr.read()
+        self.url = line.split()[2]
+
+    def ask(self, model, rows, timeout=60):
+        body = json.dumps({"rows": rows}).encode()
+        request = urllib.request.Request(f"{self.url}/v1/models/{model}:predict", body)
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return json.load(answer)["results"]
+
+    def is_busy(self, calls=1):
+        """Whether *calls* have no result yet."""
+        rows = [each for model in self.status()["models"] for each in model["versions"]]
+        return sum(each["in_flight"] for each in rows) >= calls
+
+    def command(self, *arguments):
+        argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments]
+        return subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+
+    def status(self):
+        return ask_server(self.folder / "runinfo", {"do": "status"})
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.communicate(timeout=60)[1]
+        finally:
+            self.process.kill()

@@ -9,10 +9,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from cnflow.cli import model_server
+from tests.served import ServeCommand
+from tests.standing_pool import StandingPool
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -37,6 +39,11 @@ def stuck(rows):
     return rows
 
 @model_app
+def parent(rows):
+    import os
+    return [os.getppid() for row in rows]
+
+@model_app
 def triple(rows):
     return [3 * row for row in rows]
 """
@@ -56,51 +63,13 @@ weight = 0
 """
 
 
-class Server:
-    """``cnflow serve`` in a folder of its own, with the module `shop`."""
-
-    def __init__(self, folder, *arguments):
-        self.folder = folder
-        (folder / "shop.py").write_text(SHOP)
-        argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments, "--port", "0"]
-        self.process = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, text=True)
-        line = self.process.stderr.readline()
-        assert " serves " in line, line + self.process.stderr.read()
-        self.url = line.split()[2]
-
-    def ask(self, model, rows, timeout=60):
-        body = json.dumps({"rows": rows}).encode()
-        request = urllib.request.Request(f"{self.url}/v1/models/{model}:predict", body)
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return json.load(answer)["results"]
-
-    def is_busy(self, calls=1):
-        """Whether *calls* have no result yet."""
-        rows = [each for model in self.status()["models"] for each in model["versions"]]
-        return sum(each["in_flight"] for each in rows) >= calls
-
-    def command(self, *arguments):
-        argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments]
-        return subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
-
-    def status(self):
-        return model_server.ask(self.folder / "runinfo", {"do": "status"})
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.communicate(timeout=60)[1]
-        finally:
-            self.process.kill()
-
-
 @pytest.fixture
 def serve(tmp_path):
     made = []
 
     def start(*arguments):
-        made.append(Server(tmp_path, *arguments))
+        (tmp_path / "shop.py").write_text(SHOP)
+        made.append(ServeCommand(tmp_path, *arguments))
         return made[-1]
 
     yield start
@@ -199,6 +168,47 @@ def test_commands_change_which_version_answers(serve, tmp_path):
     assert refused.returncode == 2
     assert "has no version '3'" in refused.stderr
     assert "VERSION=SHARE" in server.command("weights", "rate", "2=many").stderr
+
+
+def test_models_run_in_the_workers_of_a_pool(serve, tmp_path):
+    with StandingPool(tmp_path) as pool:
+        port = json.loads((pool.folder / "pool.json").read_text())["pools"][0]["clients_port"]
+        server = serve("shop:parent", "--pool", f"tcp://127.0.0.1:{port}", "--pool-key", pool.key("ann"))
+        [manager] = server.ask("parent", [1])
+        blocks = json.loads(pool.run("status", str(pool.folder), "--json"))["pools"][0]["blocks"]
+        assert len(blocks) == 1
+        assert server.process.pid not in ancestors_of(manager)
+        assert "has ended" in server.close()
+        assert ancestors_of(manager), "workers of the pool stay"
+
+
+def ancestors_of(pid):
+    """Processes above *pid*; empty if it has ended."""
+    found = []
+    while pid > 1:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except FileNotFoundError:
+            break
+        found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("shop:rate", "--pool", "tcp://127.0.0.1:1"), "key"),
+        (("shop:rate", "--pool-key", "none.json"), "--pool-key belongs to --pool"),
+        (("shop:rate", "--pool", "http://pool"), "tcp://HOST:PORT"),
+    ],
+)
+def test_pool_that_cannot_be_used_is_refused_in_words(tmp_path, arguments, words):
+    (tmp_path / "shop.py").write_text(SHOP)
+    argv = [sys.executable, "-m", "cnflow.cli", "serve", *arguments]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

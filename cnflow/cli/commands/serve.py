@@ -206,11 +206,14 @@ def forward(
     command: Annotated[
         str, typer.Option("--command", metavar="COMMAND", help="The command cnflow there, such as ~/venv/bin/cnflow.")
     ] = "cnflow",
+    ssh_options: Annotated[
+        str, typer.Option("--ssh-options", metavar="WORDS", help='More options of ssh, such as "-J gateway".')
+    ] = "",
 ) -> None:
     """Bring a server of another machine, such as a site's login node, to a port of this one, until Ctrl-C."""
     from cnflow.cli import server_forward
 
-    server_forward.run(address, port, command)
+    server_forward.run(address, port, command, ssh_options)
 
 
 def _share(text: str) -> tuple[str, float]:
