@@ -82,7 +82,7 @@ class Front:
         """Calls that are answered now."""
 
         self.is_ending = False
-        """True once the server drains: a call that is cancelled then is answered with 503."""
+        """True once the server drains: answers close their connections, and a call that is cancelled gets a 503."""
 
         self._rest = rest
         self._metrics = metrics
@@ -93,6 +93,8 @@ class Front:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
+        if self.is_ending:
+            send = _closing(scope, send)
         target = self._targets.find(scope["path"]) if scope["method"] == "POST" else None
         if target is None:
             await self._answer_rest(scope, receive, send)
@@ -286,6 +288,24 @@ async def _send_preflight(send: Send, asked: Mapping[bytes, bytes], extra: Extra
     ]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _closing(scope: Scope, send: Send) -> Send:
+    """Return *send* for an answer after which the connection is closed, and which tells the client so.
+
+    Behind a Service of Kubernetes, only a new connection finds another pod; one that is closed without a word may be so
+    while the client's next request is on its way, which is lost then.
+    """
+    cycle = scope.get("cnflow.cycle")
+    if cycle is not None:
+        cycle.keep_alive = False
+
+    async def send_last(message: Any) -> None:  # noqa: ANN401 - ASGI's
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        await send(message)
+
+    return send_last
 
 
 def _give_up(task: asyncio.Task[Any], overdue: list[bool]) -> None:

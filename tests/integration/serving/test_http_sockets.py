@@ -244,6 +244,25 @@ def test_drain_loses_no_request_and_refuses_new_ones():
             connect(server)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [("POST", PREDICT, b"[1]", 200), ("POST", PREDICT, b"{", 400), ("GET", "/readyz", None, 503)],
+)
+def test_answers_of_a_server_that_drains_close_their_connections(method, path, body, status):
+    """Else a client's next request may be on its way when its connection ends."""
+    with served(drain_delay=0.5) as server, connect(server, head(length=3) + b"[1]") as kept:
+        assert "connection" not in answer_on(kept)[1]
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        time.sleep(0.1)
+        length = b"" if body is None else b"content-length: %d\r\n" % len(body)
+        kept.sendall(b"%b %b HTTP/1.1\r\nhost: a\r\n%b\r\n%b" % (method.encode(), path.encode(), length, body or b""))
+        found, headers, _ = answer_on(kept)
+        assert (found, headers.get("connection")) == (status, "close")
+        assert rest_of(kept) == b""
+        stopping.join()
+
+
 def test_request_that_does_not_end_is_cut_off_at_last():
     service = EchoService()
     service.delay = 60.0
