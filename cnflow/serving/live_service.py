@@ -132,6 +132,7 @@ class LiveService:
         for direct, before in self._bound:
             if direct.deliver == self._deliver:
                 direct.deliver = before
+                direct.collect(None)
         self._bound = []
 
     # Answers
@@ -333,6 +334,7 @@ class LiveService:
             )
         self._bound.append((direct, direct.deliver))
         direct.deliver = self._deliver
+        direct.collect(self._loop_now().call_soon)
 
     @property
     def is_open(self) -> bool:

@@ -43,6 +43,9 @@ class DirectCalls(Protocol):
     ) -> TaskId:
         """Call *app*; *done* gets the `Outcome` once, *piece* each piece of a stream before."""
 
+    def collect(self, call_soon: Callable[[Callable[[], None]], object] | None) -> None:
+        """Send the calls of one turn of this thread's event loop together; None ends that."""
+
     def cancel(self, calls: Collection[TaskId]) -> None:
         """Stop *calls*; each is still done."""
 

@@ -131,8 +131,8 @@ class HighThroughputBackend:
             self._adopted.start(self)
         self._provisioner.start(self)
 
-    def submit(self, tasks: Sequence[TaskToRun]) -> None:
-        """Serialize *tasks* and queue them for the interchange."""
+    def submit(self, tasks: Sequence[TaskToRun], *, waits: bool = False) -> None:
+        """Serialize *tasks* and queue them for the interchange; with *waits* they leave by the client's next `push`."""
         for task in tasks:
             attempt = next(self._attempts)
             try:
@@ -144,23 +144,22 @@ class HighThroughputBackend:
             except CnflowError as error:
                 self._report([Outcome(task.id, None, error)])
                 continue
-            held = hold(task, serialized, attempt)
             with self._lock:
                 error_of_all = self._error
                 if error_of_all is None:
-                    self._held[task.id] = held
+                    self._held[task.id] = hold(task, serialized, attempt)
                     if task.options.resources is not None or task.batch is not None:
                         self._demand.on_submitted(task)
                     # Under the lock, so that a cancellation of a held task finds it on its way.
                     if self._adopted is None or task.id >= FIRST_CALL or not self._adopted.take(serialized):
-                        self._client.send(serialized, at_once=len(self._held) <= _FEW)
+                        self._client.put(serialized)
+            if not waits:  # without the lock: the client's thread, which this may wake, wants it for the next results
+                self._client.push(at_once=len(self._held) <= _FEW)
             if error_of_all is not None:
                 self._bulk.release([(task.id, attempt)])
                 self._report([Outcome(task.id, None, error_of_all)])
         self._submissions += 1
-        controller = self._provisioner.controller
-        if controller is not None and len(self._held) > controller.enough_for:
-            controller.wake()
+        self._provisioner.on_submitted(len(self._held))
 
     def cancel(self, tasks: Collection[TaskId]) -> None:
         """Take back tasks that have not left the driver, and order the others to be stopped where they are."""
@@ -174,8 +173,7 @@ class HighThroughputBackend:
     def shutdown(self) -> None:
         """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError.
 
-        A second call, from another thread, waits for the first. One from the thread of the first, or from a thread that
-        the first waits for (a callback of a task that it fails), returns at once.
+        A second call waits for the first, unless the first waits for its thread: a callback of a task that it fails.
         """
         with self._lock:
             is_second, self._is_closing = self._is_closing, True

@@ -152,13 +152,21 @@ class InterchangeClient:
         """Wait until managers can connect, the interchange is lost, or the client is stopped; False if too long."""
         return self._is_bound.wait(seconds)
 
-    def send(self, task: SerializedTask, *, at_once: bool = False) -> None:
-        """Queue a task; also before `start`. Safe from any thread.
-
-        *at_once* spares the task the way through the client's thread while that sleeps; it costs a message of its own.
-        """
+    def send(self, task: SerializedTask) -> None:
+        """Queue a task, and have it sent; also before `start`. Safe from any thread."""
         self._queue.put(task)
-        if self._is_asleep and not (at_once and self._sender.try_to_send_now()):
+        self._wake_if_asleep()
+
+    def put(self, task: SerializedTask) -> None:
+        """Queue a task that leaves by the next `push`. Safe from any thread."""
+        self._queue.put(task)
+
+    def push(self, *, at_once: bool) -> None:
+        """Have the queued tasks sent; also before `start`. Safe from any thread.
+
+        *at_once* spares them the way through the client's thread while that sleeps; it costs a message of their own.
+        """
+        if self._is_asleep and self._queue and not (at_once and self._sender.try_to_send_now()):
             self._wake_if_asleep()
 
     def clear(self) -> None:

@@ -177,6 +177,11 @@ class BlockProvisioner:
         elif isinstance(self._provider, Interruptible):
             self._provider.interrupt()
 
+    def on_submitted(self, unfinished: int) -> None:
+        """Look at once for blocks if there are more tasks than those that there are can run."""
+        if self.controller is not None and unfinished > self.controller.enough_for:
+            self.controller.wake()
+
     def on_news(self, message: msg.Drained | msg.BlockEmpty | msg.IdleTimes | NoWorkers) -> None:
         """Handle a message of the interchange about the executor's blocks, or about those of its pool."""
         if isinstance(message, NoWorkers):

@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import threading
 from concurrent.futures import CancelledError
 from types import SimpleNamespace
 
@@ -30,15 +31,20 @@ class Executor:
         places = {number: SimpleNamespace(manager=manager.hex()) for number, manager in MANAGERS.items()}
         self.orders = []
         self.serializer = TaskSerializer()
-        client = SimpleNamespace(order=self.orders.append)
+        self.pushed = []
+        client = SimpleNamespace(order=self.orders.append, push=lambda at_once: self.pushed.append(len(self.tasks)))
         self.direct = DirectCalls(self, self.serializer, SimpleNamespace(places=places), client)
         self.graph = []
         self.report = self.direct.reporting(self.graph.extend)
         self.tasks, self.cancelled, self.held = [], [], {}
         self.attempts = itertools.count()
 
-    def submit(self, tasks):
+    def submit(self, tasks, *, waits=False):
+        if tasks[0].args == ("bad",):
+            raise TypeError("bad")
         self.tasks += tasks
+        if not waits:
+            self.pushed.append(len(self.tasks))
         for task in tasks:
             self.held[task.id] = HeldTask(None, next(self.attempts), task)
 
@@ -90,6 +96,54 @@ def test_call_is_a_task_of_an_id_beyond_those_of_any_graph(executor):
     assert (task.id, task.args, task.kwargs, task.batch) == (call, ([1, 2, 3],), {"key": 1}, part)
     assert call >= FIRST_CALL
     assert call < 2**63
+
+
+def test_calls_of_one_turn_of_an_event_loop_leave_together(executor):
+    turn = []
+    executor.direct.collect(turn.append)
+    calls = [executor.direct.submit(APP, ("abc",), done=print) for _ in range(3)]
+    assert (executor.tasks, len(turn)) == ([], 1)
+    turn.pop()()
+    assert [task.id for task in executor.tasks] == calls
+    assert executor.pushed == [3]
+    executor.direct.submit(APP, ("abc",), done=print)
+    assert len(turn) == 1
+
+
+def test_call_that_cannot_be_sent_with_others_of_its_turn_fails_alone(executor):
+    turn, heard = [], []
+    executor.direct.collect(turn.append)
+    calls = [executor.direct.submit(APP, (word,), done=heard.append) for word in ("abc", "bad", "abc")]
+    turn.pop()()
+    assert [task.id for task in executor.tasks] == [calls[0], calls[2]]
+    assert [(outcome.id, type(outcome.error)) for outcome in heard] == [(calls[1], TypeError)]
+    assert len(executor.direct) == 2
+
+
+def test_collected_call_is_handed_on_before_it_is_cancelled(executor):
+    turn = []
+    executor.direct.collect(turn.append)
+    call = executor.direct.submit(APP, ("abc",), done=print)
+    executor.direct.cancel([call])
+    assert ([task.id for task in executor.tasks], executor.cancelled) == ([call], [call])
+    turn.pop()()
+    assert len(executor.tasks) == 1
+
+
+def test_calls_of_other_threads_are_not_collected(executor):
+    executor.direct.collect([].append)
+    thread = threading.Thread(target=lambda: executor.direct.submit(APP, ("abc",), done=print))
+    thread.start()
+    thread.join()
+    assert (len(executor.tasks), executor.pushed) == (1, [1])
+
+
+def test_end_of_collecting_sends_what_is_collected(executor):
+    executor.direct.collect([].append)
+    executor.direct.submit(APP, ("abc",), done=print)
+    executor.direct.collect(None)
+    executor.direct.submit(APP, ("abc",), done=print)
+    assert executor.pushed == [1, 2]
 
 
 def test_outcomes_of_calls_reach_their_callbacks_and_those_of_tasks_the_graph(executor):

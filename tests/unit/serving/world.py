@@ -47,6 +47,9 @@ class FakeDirect:
             self.end(sent, args[1])
         return sent.id
 
+    def collect(self, call_soon):
+        self.call_soon = call_soon
+
     def cancel(self, calls):
         self.cancelled += calls
         for call in calls:
