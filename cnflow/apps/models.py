@@ -66,6 +66,7 @@ def parse_model_options(where: str, options: dict[str, Any], before: ModelOption
         "max_wait": ("a number of seconds from 0 on", lambda value: _is_number(value) and value >= 0),
         "latency_target": ("a number of seconds above 0, or None", lambda value: _is_number(value) and value > 0),
         "accelerators": ("a number from 0 on, or None", lambda value: _is_whole(value) and value >= 0),
+        "load_timeout": ("a number of seconds above 0, or None", lambda value: _is_number(value) and value > 0),
         "apart": ("a text, or a function of the rows", lambda value: isinstance(value, str) or callable(value)),
         "warm": ("True or False", lambda value: isinstance(value, bool)),
     }
@@ -73,6 +74,8 @@ def parse_model_options(where: str, options: dict[str, Any], before: ModelOption
         wanted, fits = checks[name]
         if value is None and name in {"latency_target", "accelerators"}:
             given[name] = BatchLimits._field_defaults[name]
+        elif value is None and name == "load_timeout":
+            given[name] = 0.0
         elif not fits(value):
             raise ConfigurationError(f"{where}({name}=...) must be {wanted}, not {value!r}.")
     limits = {name: given.pop(name) for name in BatchLimits._fields if name in given}

@@ -38,6 +38,7 @@ def predict_app(  # noqa: PLR0913 - options, as those of python_app
     max_wait: float = 0.0,
     latency_target: float | None = None,
     accelerators: int | None = None,
+    load_timeout: float | None = 600.0,
     apart: str | Callable[[Any], object] = "",
     warm: bool = False,
     data_flow_kernel: DataFlowKernel | None = None,
@@ -61,6 +62,7 @@ def predict_app(  # noqa: PLR0913 - options, as those of python_app
         max_wait: seconds that an idle worker waits for more rows.
         latency_target: seconds within which a call should be answered, its wait included: batches stay so small.
         accelerators: number that the model's worker sees; None is the worker's share.
+        load_timeout: seconds that a worker has to load the model before its first call; None has no limit.
         apart: calls of other values are never in one batch: a text, or a function of the rows, such as of their shape.
         warm: load the model in all workers at the first call, and in those that start later before they get tasks.
         data_flow_kernel: run that gets the tasks instead of the loaded one.
@@ -92,6 +94,7 @@ def model_app(
     max_wait: float = 0.0,
     latency_target: float | None = None,
     accelerators: int | None = None,
+    load_timeout: float | None = 600.0,
     apart: str | Callable[[Any], object] = "",
     warm: bool = False,
     data_flow_kernel: DataFlowKernel | None = None,
@@ -110,6 +113,7 @@ def model_app(  # noqa: PLR0913 - options, as those of python_app
     max_wait: float = 0.0,
     latency_target: float | None = None,
     accelerators: int | None = None,
+    load_timeout: float | None = 600.0,
     apart: str | Callable[[Any], object] = "",
     warm: bool = False,
     data_flow_kernel: DataFlowKernel | None = None,
@@ -133,6 +137,7 @@ def model_app(  # noqa: PLR0913 - options, as those of python_app
         max_wait: seconds that an idle worker waits for more rows.
         latency_target: seconds within which a call should be answered, its wait included: batches stay so small.
         accelerators: number that the model's worker sees; None is the worker's share.
+        load_timeout: seconds that a worker has to load the model before its first call; None has no limit.
         apart: calls of other values are never in one batch: a text, or a function of the rows, such as of their shape.
         warm: load the model in all workers at the first call, and in those that start later before they get tasks.
         data_flow_kernel: run that gets the tasks instead of the loaded one.

@@ -73,6 +73,10 @@ class VersionConfig(Settings):
     accelerators: int | None = Field(default=None, ge=0)
     """Accelerators that each of its workers sees; None is that of the app, or the worker's share."""
 
+    load_timeout: Annotated[Duration, Field(ge=0)] | None = None
+    """Seconds that a worker has to load the model; it is killed afterwards, and the version cannot be used. 0 is no
+    limit; None is that of the app, or 600."""
+
     example: list[Any] = Field(default_factory=list)
     """Rows that are predicted once before the version gets calls, such as ``[[0.0, 1.0]]``: the first call of many
     models is slow, and a version that cannot answer them gets no calls. Empty only loads the model."""

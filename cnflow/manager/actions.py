@@ -45,6 +45,13 @@ class LoadModel(NamedTuple):
     function: FunctionId
 
 
+class UnloadModel(NamedTuple):
+    """Order a worker to tear a model down, and to forget its function, before what is sent to it from now on."""
+
+    rank: WorkerRank
+    function: FunctionId
+
+
 class StopTask(NamedTuple):
     """Order a worker to stop a task or a batch; *number* counts those that were written to this worker, from 0."""
 
@@ -70,4 +77,7 @@ class Quit(NamedTuple):
     reason: str
 
 
-Action = Union[StartWorker, SendFunction, SendTask, SendBatch, LoadModel, StopTask, KillWorker, RestartWorker, Quit]
+Order = Union[SendFunction, SendTask, SendBatch, LoadModel, UnloadModel]
+"""What is written to a worker."""
+
+Action = Union[StartWorker, Order, StopTask, KillWorker, RestartWorker, Quit]

@@ -342,7 +342,7 @@ class Manager:
         for rank, parcels in self._reserved.take_ready(self._workers) if self._reserved else ():
             self._send_reserved(rank, parcels, actions, now)
         if self._batches.is_active:
-            self._batches.load_models(self._functions, actions)
+            self._batches.load_models(self._functions, actions, now)
             self._batches.send_batches(self._queue, self._functions, actions, now, is_last=self._is_draining)
         # No task in advance while calls of models wait: their batch needs an idle worker.
         for depth in (1, 1 if self._batches.batcher else self._prefetch.pipe_depth()):

@@ -20,6 +20,9 @@ class BatchLimits(NamedTuple):
     accelerators: int = -1
     """Accelerators that its worker sees; below 0 the worker's share."""
 
+    load_timeout: float = 600.0
+    """Seconds that a worker has to load it before its first call; 0 for no limit."""
+
 
 class BatchPart(NamedTuple):
     """What one task adds to a batch."""

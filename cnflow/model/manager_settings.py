@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 19
+PROTOCOL = 20
 """Version of the messages in `cnflow.wire`; must change with them (a test compares)."""
 
 BLOCK_ENDS_AT = "CNFLOW_BLOCK_ENDS_AT"

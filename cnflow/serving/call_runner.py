@@ -23,6 +23,7 @@ from cnflow.model.batching import BatchPart
 from cnflow.model.task import NO_OPTIONS, Outcome
 from cnflow.serving.deadlines import Deadlines
 from cnflow.serving.failures import decide
+from cnflow.serving.public_words import public_words
 from cnflow.serving.served_model import Call, ServedModel
 from cnflow.serving.service import Prediction, ServingError
 from cnflow.serving.versions import VersionState
@@ -237,7 +238,7 @@ class CallRunner:
     def _expire(self, call: Call, now: float) -> None:
         waited, model, model_config = f"{now - call.begun:.1f} s", call.request.model, call.model.config
         if call.is_cold and call.version is not None:
-            reason = call.version.reason or "no worker has loaded it yet"
+            reason = public_words(call.version.reason) or "no worker has loaded it yet"
             words = f"Version {call.version.name!r} of model {model!r} was not ready within {waited}: {reason}."
             own, limit = call.request.timeout, model_config.cold_timeout
             if own is not None and own < limit:

@@ -25,6 +25,7 @@ from cnflow.errors import (
     TaskCutOff,
     WorkerLost,
 )
+from cnflow.serving.public_words import public_words
 from cnflow.serving.service import ServingError
 from cnflow.text import describe_safely
 
@@ -114,7 +115,7 @@ def _answer(outcome: Outcome, error: BaseException | None) -> ServingError:
 
 def _words(outcome: Outcome) -> str:
     assert outcome.error is not None  # callers have a failed attempt
-    return (outcome.words or describe_safely(outcome.error))[:_MOST_WORDS]
+    return public_words(outcome.words or describe_safely(outcome.error))[:_MOST_WORDS]
 
 
 def ending() -> ServingError:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.serving.choice import Choice
+from cnflow.serving.public_words import public_words
 from cnflow.serving.service import ServingError
 from cnflow.serving.versions import FOREVER, Load, Moved, Refused, Unload, Version, VersionState
 from cnflow.text import did_you_mean
@@ -393,5 +394,7 @@ class Router:
 
     def _failed(self, version: Version) -> ServingError:
         return ServingError(
-            f"Version {version.name!r} of model {self.model!r} cannot be loaded: {version.reason}", 503, "model_failed"
+            f"Version {version.name!r} of model {self.model!r} cannot be loaded: {public_words(version.reason)}",
+            503,
+            "model_failed",
         )

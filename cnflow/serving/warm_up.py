@@ -55,9 +55,10 @@ class _WarmUp:
         is_answered: one was answered.
         had_workers: workers had it at the last look.
         lost: warm-up calls that died with their worker, since the last one that did not.
+        dropped: task whose outcome is not waited for: its worker has not loaded the model in time.
     """
 
-    __slots__ = ("again_at", "had_workers", "is_answered", "lost", "model", "task", "version")
+    __slots__ = ("again_at", "dropped", "had_workers", "is_answered", "lost", "model", "task", "version")
 
     def __init__(self, model: ServedModel, version: Version) -> None:
         self.model = model
@@ -67,6 +68,7 @@ class _WarmUp:
         self.is_answered = False
         self.had_workers = False
         self.lost = 0
+        self.dropped: Any = None
 
 
 class WarmUps:
@@ -87,7 +89,7 @@ class WarmUps:
         place: Place = version.source
         self._versions[version] = each = _WarmUp(model, version)
         try:
-            place.direct.prepare([place.app], functools.partial(_on_prepared, place))
+            place.direct.prepare([place.app], functools.partial(self._on_prepared, each))
         except CnflowError as error:  # its model cannot be pickled
             self._fail(each, describe_error(error))
             return
@@ -147,7 +149,7 @@ class WarmUps:
                 place.app,
                 (int(RowForm.JSON), msgspec.json.encode(rows)),
                 None,
-                NO_OPTIONS,
+                NO_OPTIONS._replace(walltime=_load_timeout(place) or None),  # it may have to load the model
                 BatchPart(len(rows), "warm-up"),
                 done=functools.partial(self._on_done, each),
             )
@@ -155,9 +157,9 @@ class WarmUps:
             self._fail(each, describe_error(error))
 
     def _on_done(self, each: _WarmUp, outcome: Outcome) -> None:
-        each.task = None
-        if self._versions.get(each.version) is not each:
+        if self._versions.get(each.version) is not each or outcome.id == each.dropped:
             return
+        each.task = None
         place: Place = each.version.source
         if outcome.error is None:
             each.is_answered, each.lost = True, 0
@@ -174,6 +176,21 @@ class WarmUps:
         each.lost, each.is_answered = 0, False
         self._fail(each, place.error or reason)
 
+    def _on_prepared(self, each: _WarmUp, news: Any) -> None:  # noqa: ANN401 - of an executor
+        place: Place = each.version.source
+        if not news.error:
+            place.error = ""
+            _describe(place, news.description)
+            return
+        place.error = news.error
+        timeout = _load_timeout(place)
+        is_late = 0.0 < timeout <= news.seconds
+        if is_late and self._versions.get(each.version) is each and each.version.state is VersionState.LOADING:
+            each.task, each.dropped = None, each.task  # it would hang in the next worker
+            if each.dropped is not None:
+                place.direct.cancel([each.dropped])
+            self._fail(each, news.error)
+
     def _fail(self, each: _WarmUp, reason: str) -> None:
         version = each.version
         each.again_at = self._clock.now() + _LATER
@@ -181,13 +198,13 @@ class WarmUps:
         self._perform(each.model, each.model.router.on_failed(version, reason, self._clock.now()))
 
 
-def _on_prepared(place: Place, news: Any) -> None:  # noqa: ANN401 - of an executor
-    if news.error:
-        place.error = news.error
-        return
-    place.error = ""
-    if news.description:
+def _load_timeout(place: Place) -> float:
+    return 0.0 if place.app.batching is None else place.app.batching.load_timeout
+
+
+def _describe(place: Place, description: bytes) -> None:
+    if description:
         try:
-            place.description = json.loads(news.description)
+            place.description = json.loads(description)
         except ValueError:
             logger.warning("the description of %s cannot be read", place.app.name)

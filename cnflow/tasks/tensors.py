@@ -37,6 +37,10 @@ _CODES = {
     "FP32": "f",
     "FP64": "d",
 }
+_BF16 = "BF16"
+_BF16_SHIFT = 16
+"""Bits of an FP32 below those that BF16 has, its upper half."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -93,6 +97,10 @@ def from_results(model: str, results: Any) -> list[Tensor]:  # noqa: ANN401 - th
 
 def _values_of(tensor: Tensor) -> list[Any]:
     _check_size(tensor)
+    if tensor.datatype == _BF16 and not image_packages.has_numpy():
+        halves = struct.unpack(f"<{_count(tensor.shape)}H", tensor.data)
+        singles = struct.pack(f"<{len(halves)}I", *(half << _BF16_SHIFT for half in halves))
+        return _nested(list(struct.unpack(f"<{len(halves)}f", singles)), tensor.shape)
     if tensor.datatype == "BYTES":
         return _nested(_texts_of(tensor), tensor.shape)
     if image_packages.has_numpy():
@@ -106,13 +114,17 @@ def _array_of(tensor: Tensor) -> Any:  # noqa: ANN401 - an array of NumPy
     _check_size(tensor)
     if tensor.datatype == "BYTES":
         return numpy.array(_texts_of(tensor), dtype=object).reshape(tensor.shape)
+    if tensor.datatype == _BF16:  # NumPy has none: as the FP32 of the same value
+        halves = numpy.frombuffer(tensor.data, numpy.dtype("<u2")).astype(numpy.uint32)
+        return (halves << _BF16_SHIFT).view(numpy.float32).reshape(tensor.shape)
     return numpy.frombuffer(bytearray(tensor.data), numpy.dtype(f"<{_code(tensor)}")).reshape(tensor.shape)
 
 
 def _check_size(tensor: Tensor) -> None:
     if tensor.datatype == "BYTES":
         return
-    wanted = _count(tensor.shape) * struct.calcsize(f"<{_code(tensor)}")
+    size = 2 if tensor.datatype == _BF16 else struct.calcsize(f"<{_code(tensor)}")
+    wanted = _count(tensor.shape) * size
     if len(tensor.data) != wanted:
         raise ValueError(
             f"tensor {tensor.name} of {tensor.datatype} {list(tensor.shape)} has {wanted} bytes, not {len(tensor.data)}"
@@ -121,7 +133,7 @@ def _check_size(tensor: Tensor) -> None:
 
 def _code(tensor: Tensor) -> str:
     if tensor.datatype not in _CODES:
-        known = ", ".join((*_CODES, "BYTES"))
+        known = ", ".join((*_CODES, _BF16, "BYTES"))
         raise ValueError(f"tensor {tensor.name} has datatype {tensor.datatype!r}; known: {known}")
     return _CODES[tensor.datatype]
 

@@ -5,6 +5,7 @@
     BATCH    id: number of tasks   seconds: walltime of each, counted from the start of the batch; 0 for none
              parts: function id | table of (task id, number of parts) | body, buffers ... of the first task | ...
     LOAD     parts: function id
+    UNLOAD   parts: function id; without a reply
     LOADED   seconds: time that the load took   parts: function id | error, empty if it is loaded | description
 
 A batch has one position for `pipe.pack_stop`, as a task has. The worker answers a batch with one result of each of its
@@ -67,6 +68,11 @@ def unpack_batch(record: Record) -> BatchRecord:
 def pack_load(function: bytes) -> list[Part]:
     """Chunks of a LOAD record."""
     return pack(ToWorker.LOAD, 0, 0.0, [function])
+
+
+def pack_unload(function: bytes) -> list[Part]:
+    """Chunks of an UNLOAD record."""
+    return pack(ToWorker.UNLOAD, 0, 0.0, [function])
 
 
 def pack_loaded(loaded: LoadedRecord) -> list[Part]:

@@ -20,6 +20,8 @@ class Batching(msgspec.Struct, array_like=True, frozen=True, gc=False):
     max_wait: Duration = 0.0
     latency_target: Duration = 0.0
     accelerators: int = -1
+    load_timeout: Duration = 0.0
+    """Seconds that a worker has to load the model before its first call; 0 for no limit."""
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):

@@ -9,6 +9,7 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                                          ``(task id, number of parts)`` of each task; then body, buffers ... of each
                                          (`batch_records` has more on these and on LOADED)
                         LOAD      id 0     parts: function id; load the model before its first task
+                        UNLOAD    id 0     parts: function id; tear the model down, and forget the function
                         SEND_USAGE  id 0     parts: none; the run wants to know what tasks use
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
@@ -53,6 +54,7 @@ class ToWorker(enum.IntEnum):
     SEND_USAGE = 5
     BATCH = 6
     LOAD = 7
+    UNLOAD = 8
 
 
 class ResultKind(enum.IntEnum):

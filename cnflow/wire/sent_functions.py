@@ -61,6 +61,10 @@ class SentFunctions:
         self.ids.clear()
         self._size = self._limit
 
+    def discard(self, function: FunctionId) -> None:
+        """Send *function* again with its next task: the receiver was ordered to forget it."""
+        self.ids.discard(function)
+
     def add(self, wanted: AbstractSet[FunctionId], table: Mapping[FunctionId, Function]) -> tuple[list[Function], bool]:
         """Return those functions of *table* that are to be sent for *wanted*; True if the receiver first forgets."""
         unsent = wanted - self.ids

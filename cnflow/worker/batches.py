@@ -6,11 +6,16 @@
               └─ cannot be: it fails alone                        │
                                                                   └─ stopped: CANCELLED of each; walltime: UNANSWERED
     LOAD  ──> Model.load ──> LOADED: description, or what was raised
+    UNLOAD ──> Model.unload: teardown()
     TASK  ──> a call that streams ──> PARTIAL, PARTIAL, ... ──> VALUE
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
@@ -112,6 +117,23 @@ def load_model(identity: bytes, function: Callable[[], Any]) -> list[Part]:
     except BaseException as raised:  # noqa: BLE001 - any that the model raises
         error = traceback_text(raised) or f"{name_of_type(raised)}: {message_of(raised)}"
     return pack_loaded(LoadedRecord(identity, time.perf_counter() - started, error, description))
+
+
+def unload_model(model: object, others: Sequence[object]) -> None:
+    """Tear *model* down, and give its memory back to the system.
+
+    A model of a module has the module's ``setup`` and ``teardown``: while one of *others* is of that module, too, as
+    another version may be, it stays.
+    """
+    if not isinstance(model, Model):
+        return
+    if not model.module or all(not isinstance(other, Model) or other.module != model.module for other in others):
+        model.unload()
+    del model
+    gc.collect()  # models refer to themselves more often than not
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):  # a libc without it, such as musl, returns memory by itself
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def send_pieces(task: int, pieces: Iterator[Any], guard: Guard, write: Write) -> None:

@@ -7,6 +7,7 @@
       ┌──────────────────────────────────────────────────────────────┤<────────────────────────────┐
       │ FUNCTION: keep it; unpickled at its first call               │ TASK, or BATCH of several   │
       │ FORGET: keep none; LOAD: load a model, write LOADED          │                             │
+      │ UNLOAD: tear a model down, give its memory back              │                             │
       └──────────────────────────────────────────────────────────────┤                             │
                                                                      ▼                             │
            restore folder and variables, unpickle arguments, run ──> VALUE, RAISED, ... ──write──────┘
@@ -88,6 +89,11 @@ class _Function:
         enter(self._main)
         return loaded
 
+    @property
+    def loaded(self) -> Optional[Callable[..., Any]]:
+        """The function, if it was loaded."""
+        return self._loaded
+
     def is_same(self, other: _Function) -> bool:
         """Return True if *other* would be loaded from the same bytes."""
         return self._parts == other._parts
@@ -122,6 +128,9 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 _write(manager, [meter.record(0)])
             elif record.type == ToWorker.FORGET:
                 runner.forget_functions()
+            elif record.type == ToWorker.UNLOAD:
+                runner.unload_model(bytes(record.parts[0]))
+                output.end()
             elif record.type == ToWorker.LOAD:
                 loaded = runner.load_model(record)
                 _end_if_forked(own_pid)
@@ -217,6 +226,16 @@ class _Runner:
         function = self._models[identity] = self._functions[identity]
         self._output.begin(0, function.name)
         return load_model(identity, function.load)
+
+    def unload_model(self, identity: bytes) -> None:
+        """Tear the model *identity* down and forget it, unless another function of this worker is of its module."""
+        from cnflow.worker.batches import unload_model
+
+        self._functions.pop(identity, None)
+        function = self._models.pop(identity, None)
+        if function is not None:
+            self._output.begin(0, function.name)
+            unload_model(function.loaded, [other.loaded for other in self._models.values()])
 
     def run_batch(self, record: Record) -> list[Part]:
         """Answer the tasks of a BATCH and return the records of their results."""

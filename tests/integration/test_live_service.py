@@ -47,6 +47,30 @@ class Broken:
         return rows
 
 
+class Hanging:
+    def setup(self):
+        import sys
+        import time
+
+        sys.stderr.write("waiting for the weights\n")
+        time.sleep(600)
+
+    def predict(self, rows):
+        return rows
+
+
+class Ended(Doubler):
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def teardown(self):
+        import os
+
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(descriptor, b"%d\n" % os.getpid())
+
+
 model = cnflow.model_app(Doubler)
 
 
@@ -94,6 +118,10 @@ def interchange():
         pid for pid in children_of(os.getpid()) if b"cnflow.interchange" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return found
+
+
+def is_running(pid):
+    return Path(f"/proc/{pid}").exists()
 
 
 async def until(condition, seconds=60):
@@ -186,6 +214,26 @@ def test_a_broken_version_gets_no_calls_and_a_stream_comes_in_pieces(tmp_path):
             assert of(service, "1").weight == 1
             call = ModelCall("double", RowForm.JSON, b"[3]", 1)
             assert [piece async for piece in service.stream(call)] == [b"0", b"2", b"4"]
+
+    asyncio.run(story())
+
+
+def test_a_version_whose_load_hangs_fails_in_words_and_one_that_was_replaced_is_unloaded(tmp_path):
+    ends = tmp_path / "ends"
+
+    async def story():
+        app = cnflow.model_app(Ended).bind(str(ends))
+        async with serving(tmp_path, blocks=1, app=app, keep_previous=0.5) as service:
+            await service.roll("double", VersionConfig(version="2", app=cnflow.model_app(Hanging), load_timeout=1))
+            await until(lambda: of(service, "2").state == "failed")
+            for words in ("was not loaded within 1 s", "load_timeout=", "waiting for the weights"):
+                assert words in of(service, "2").reason
+            assert json.loads((await service.predict(ModelCall("double", RowForm.JSON, b"[1]", 1))).results)[0][0] == 2
+            await service.roll("double", VersionConfig(version="3", app=model.bind(3)))
+            await until(ends.exists)
+            pids = {int(line) for line in ends.read_text().split()}
+            assert all(map(is_running, pids)), "their workers go on"
+            assert json.loads((await service.predict(ModelCall("double", RowForm.JSON, b"[1]", 1))).results)[0][0] == 3
 
     asyncio.run(story())
 

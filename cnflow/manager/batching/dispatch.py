@@ -14,7 +14,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Optional
 
-from cnflow.manager.actions import Action, LoadModel, RestartWorker, SendBatch, SendFunction, SendTask, StopTask
+from cnflow.manager.actions import (
+    Action,
+    KillWorker,
+    LoadModel,
+    RestartWorker,
+    SendBatch,
+    SendFunction,
+    SendTask,
+    StopTask,
+    UnloadModel,
+)
 from cnflow.manager.batching.batcher import Batcher
 from cnflow.manager.batching.running import RunningBatch
 from cnflow.units import Seconds
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from cnflow.manager.reservations import Reservations
     from cnflow.manager.workers.table import Workers
     from cnflow.manager.workers.task_deadlines import TaskDeadlines
+    from cnflow.manager.workers.worker import Worker
     from cnflow.wire.function_messages import Function
     from cnflow.wire.messages import ResultParcel, TaskParcel
 
@@ -62,7 +73,7 @@ class BatchDispatch:
         self._reservations = reservations
         self._deadlines = deadlines
         self._prefetch = prefetch
-        self._due = self._calm_at = _NEVER
+        self._due = self._calm_at = self._load_due = _NEVER
         self._calls_per_batch = 0
         self._is_turn_of_tasks = False
 
@@ -73,17 +84,22 @@ class BatchDispatch:
 
     @property
     def next_deadline(self) -> Seconds:
-        """Time of the next call of `send_batches`; infinite while no call waits for others."""
-        return min(self._due, self._calm_at)
+        """Time of the next call of `load_models` and `send_batches`; infinite while nothing has to wait."""
+        return min(self._due, self._calm_at, self._load_due, self.models.unload_at)
 
     @property
     def calls(self) -> int:
         """Number of calls that this manager wants to hold: a batch for each worker, and one more in advance."""
         return self._calls_per_batch * self._prefetch.batches() * self._workers.ready
 
-    def load_models(self, functions: dict[FunctionId, Function], actions: list[Action]) -> None:
-        """Order idle workers to load the models that they lack."""
+    def load_models(self, functions: dict[FunctionId, Function], actions: list[Action], now: Seconds) -> None:
+        """Order idle workers to load the models that they lack, and all to unload those that are not needed."""
+        self._load_due = _NEVER
+        for model in self.models.take_unloads(now):
+            self._unload(model, actions)
         for rank, worker in self._workers.items():
+            if worker.loading:
+                self._follow_loading(rank, worker, actions, now)
             if not worker.is_ready or worker.tasks or not (missing := self.models.missing(worker)):
                 continue
             table = {**functions, **self.models.functions}
@@ -96,6 +112,21 @@ class BatchDispatch:
             if records:
                 actions.append(SendFunction(rank, records, forgets))
             actions += [LoadModel(rank, model) for model in missing]
+            self._follow_loading(rank, worker, actions, now)
+
+    def _follow_loading(self, rank: WorkerRank, worker: Worker, actions: list[Action], now: Seconds) -> None:
+        due = self.models.follow(worker, now)
+        if worker.is_load_late or due > now:
+            self._load_due = min(self._load_due, _NEVER if worker.is_load_late else due)
+            return
+        worker.is_load_late = True
+        actions.append(KillWorker(rank))
+
+    def _unload(self, model: FunctionId, actions: list[Action]) -> None:
+        for rank, worker in self._workers.items():
+            if worker.loaded.pop(model, None) is not None:
+                worker.functions.discard(model)
+                actions.append(UnloadModel(rank, model))
 
     def _is_restarted(self, rank: WorkerRank, accelerators: int) -> bool:
         if accelerators < 0 or not self._reservations.has_accelerators:

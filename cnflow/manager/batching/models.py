@@ -8,13 +8,20 @@
                                                                    again, but the third time the model is given up
 
 The same `Prepare` comes again when an interchange was restarted: what is loaded is reported once more.
+
+::
+
+    LOAD ──no LOADED within the load timeout──> the worker is killed; Prepared with what to do; not tried again here
+    a model is in no `Prepare` any more ──UNLOAD_AFTER──> UNLOAD to each worker that has it: teardown(), memory is free
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Optional
 
 from cnflow.model.task import AppKind
+from cnflow.units import Seconds
 from cnflow.wire.batch_records import unpack_loaded
 from cnflow.wire.function_messages import Function, Prepared
 from cnflow.wire.pipe import ResultKind
@@ -30,6 +37,14 @@ if TYPE_CHECKING:
     from cnflow.wire.pipe import Record
 
 _MOST_DEATHS = 3
+UNLOAD_AFTER = Seconds(10.0)
+"""Seconds for which a model stays loaded that no `Prepare` has any more: clients of a restarted pool come back one by
+one, and a large model takes minutes to load again."""
+
+_WORDS_ON_LATE = (
+    "{name} was not loaded within {timeout:g} s by {where}, which was killed: its import or setup() hangs, or takes "
+    "longer. It is not loaded in advance any more here. Find out what it waits for, or raise load_timeout=."
+)
 _APP_KINDS = frozenset(map(int, AppKind))
 
 
@@ -52,14 +67,24 @@ class PreparedModels:
         self._models: dict[FunctionId, None] = {}
         self._deaths: dict[FunctionId, int] = {}
         self._replies: list[Prepared] = []
+        self._dropped: dict[FunctionId, Optional[Seconds]] = {}
+        """Models that no message has any more, and the time to unload each, once that is known."""
 
     def __bool__(self) -> bool:
-        return bool(self._models)
+        return bool(self._models or self._dropped)
+
+    @property
+    def unload_at(self) -> Seconds:
+        """Time of the next call of `take_unloads`; infinite while there is nothing to unload."""
+        return min((at for at in self._dropped.values() if at is not None), default=Seconds(math.inf))
 
     def on_prepare(self, functions: Iterable[Function]) -> None:
         """Load these models from now on; report those again that are loaded."""
+        before = self._models
         self.functions = {function.id: function for function in functions}
         self._models = dict.fromkeys(each.id for each in self.functions.values() if each.kind in _APP_KINDS)
+        self._dropped.update((function, None) for function in before if function not in self._models)
+        self._dropped = {each: at for each, at in self._dropped.items() if each not in self._models}
         self._deaths = {function: deaths for function, deaths in self._deaths.items() if function in self._models}
         for function in [*self._models]:
             python = self.functions[function].python
@@ -71,6 +96,16 @@ class PreparedModels:
             for function, loaded in worker.loaded.items():
                 if function in self._models:
                     self._reply(rank, loaded)
+
+    def take_unloads(self, now: Seconds) -> list[FunctionId]:
+        """Remove and return the models to unload now."""
+        for function, at in self._dropped.items():
+            if at is None:
+                self._dropped[function] = Seconds(now + UNLOAD_AFTER)
+        due = [function for function, at in self._dropped.items() if at is not None and at <= now]
+        for function in due:
+            del self._dropped[function]
+        return due
 
     def missing(self, worker: Worker) -> list[FunctionId]:
         """Models that *worker* has neither loaded nor failed to load."""
@@ -103,10 +138,29 @@ class PreparedModels:
         self._deaths.pop(function, None)
         if function in self._models:
             self._reply(rank, loaded)
+        elif function not in self._dropped:  # its time to be unloaded has passed meanwhile
+            self._dropped[function] = None
+
+    def follow(self, worker: Worker, now: Seconds) -> Seconds:
+        """Return until when *worker*, which loads models one after the other, has to load the present one."""
+        function = worker.loading[0]
+        if worker.load_due is None or worker.load_due[0] != function:
+            timeout = _load_timeout(self.functions[function]) if function in self.functions else 0.0
+            worker.load_due = function, Seconds(now + timeout if timeout else math.inf)
+        return worker.load_due[1]
 
     def on_died(self, rank: WorkerRank, exit_: Exit) -> None:
         """Report the end of a worker that was loading: the first of its models that has not replied is the cause."""
-        function = self._workers[rank].loading[0]
+        worker = self._workers[rank]
+        function = worker.loading[0]
+        if worker.is_load_late:
+            self._deaths[function] = _MOST_DEATHS  # a successor would hang as long
+            if function in self._models:
+                timeout = _load_timeout(self.functions[function])
+                words = _WORDS_ON_LATE.format(name=self.functions[function].name, where=exit_.where, timeout=timeout)
+                words += f" Its last words: {exit_.stderr_tail.strip() or 'none'}"
+                self._replies.append(Prepared(function, rank, words, b"", timeout))
+            return
         deaths = self._deaths[function] = self._deaths.get(function, 0) + 1
         words = f"{exit_.where} ended with exit code {exit_.exitcode} while it loaded the model{exit_.cause and ', '}"
         words += f"{exit_.cause}. Its last words: {exit_.stderr_tail.strip() or 'none'}"
@@ -123,3 +177,7 @@ class PreparedModels:
     def _reply(self, rank: WorkerRank, loaded: LoadedRecord) -> None:
         function: FunctionId = loaded.function  # type: ignore[assignment]  # as it was sent
         self._replies.append(Prepared(function, rank, loaded.error, loaded.description, loaded.seconds))
+
+
+def _load_timeout(function: Function) -> float:
+    return 0.0 if function.batching is None else function.batching.load_timeout

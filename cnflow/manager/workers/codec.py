@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from cnflow.ids import TaskId
-from cnflow.manager.actions import LoadModel, SendBatch, SendFunction, SendTask
+from cnflow.manager.actions import LoadModel, SendBatch, SendTask, UnloadModel
 from cnflow.wire import messages as msg
-from cnflow.wire.batch_records import pack_batch, pack_load
+from cnflow.wire.batch_records import pack_batch, pack_load, pack_unload
 from cnflow.wire.failure_bodies import enforce_size_limit
 from cnflow.wire.pipe import Part, Record, ToWorker, pack
 
 if TYPE_CHECKING:
+    from cnflow.manager.actions import Order
     from cnflow.wire.messages import ResultParcel, TaskParcel
 
 
-def encode_action(action: Union[SendFunction, SendTask, SendBatch, LoadModel]) -> list[Part]:
+def encode_action(action: Order) -> list[Part]:
     """Return the records to write to the worker, as buffers in order."""
     if isinstance(action, SendTask):
         task = action.task[0]
@@ -26,6 +27,8 @@ def encode_action(action: Union[SendFunction, SendTask, SendBatch, LoadModel]) -
         return pack_batch(first.function, first.walltime, calls)
     if isinstance(action, LoadModel):
         return pack_load(action.function)
+    if isinstance(action, UnloadModel):
+        return pack_unload(action.function)
     records = pack(ToWorker.FORGET, 0, 0.0, []) if action.forgets else []
     for function in action.functions:
         name = f"{function.kind} {function.name}".encode()

@@ -25,8 +25,10 @@ class Worker:
         "batch",
         "cancelled",
         "functions",
+        "is_load_late",
         "is_ready",
         "is_restarted",
+        "load_due",
         "loaded",
         "loading",
         "overdue_task",
@@ -46,6 +48,8 @@ class Worker:
         self.overdue_task: Optional[Task] = None  # task that did not stop, and for which it was killed
         self.batch: Optional[RunningBatch] = None  # of which all of its tasks are
         self.loading: list[FunctionId] = []  # models that it was ordered to load; it gets no task before
+        self.load_due: Optional[tuple[FunctionId, Seconds]] = None  # the one that it loads now, and until when
+        self.is_load_late = False  # it did not load that one in time, and was killed
         self.loaded: dict[FunctionId, LoadedRecord] = {}  # its replies
 
     def running(self, functions: Mapping[FunctionId, Function]) -> Optional[tuple[TaskId, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnflow.serving.http.problems import BadRequestError
+from cnflow.serving.public_words import public_words
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def repository_index(models: Mapping[str, ModelStatus]) -> list[dict[str, str]]:
             "name": model.name,
             "version": each.version,
             "state": _STATES.get(each.state, "UNKNOWN"),
-            "reason": each.reason,
+            "reason": public_words(each.reason),
         }
         for model in models.values()
         for each in model.versions
@@ -111,7 +112,7 @@ def _version_view(each: VersionStatus) -> dict[str, Any]:
     return {
         "version": each.version,
         "state": each.state,
-        **({"reason": each.reason} if each.reason else {}),
+        **({"reason": public_words(each.reason)} if each.reason else {}),
         "weight": each.weight,
         "shadow": each.is_shadow,
         "image": each.image,

@@ -217,6 +217,21 @@ def test_tensor_is_rows_and_results_are_a_tensor(monkeypatch, has_numpy):
     ]
 
 
+BF16 = Tensor("x", "BF16", (2, 2), b"\x80\x3f\x00\xc0\x80\x7f\x49\x40")  # 1.0, -2.0, infinity, 3.140625
+
+
+@pytest.mark.parametrize("has_numpy", [True, False])
+def test_tensor_of_bf16_is_numbers(monkeypatch, has_numpy):
+    monkeypatch.setattr("cnflow.tasks.image_packages.has_numpy", lambda: has_numpy)
+    if has_numpy:
+        pytest.importorskip("numpy")
+    seen = []
+    Model(target=lambda rows: seen.extend(rows) or rows)(TENSORS, [BF16])
+    assert seen == [[1.0, -2.0], [float("inf"), 3.140625]]
+    with pytest.raises(InvalidRowsError, match="has 8 bytes, not 6"):
+        Model(target=lambda rows: rows)(TENSORS, [BF16._replace(data=BF16.data[:6])])
+
+
 def test_several_tensors_are_rows_by_name_and_dicts_are_several_tensors():
     model = Model(target=lambda rows: [{"sum": row["a"] + row["b"], "text": "é"} for row in rows])
     total, text = model(TENSORS, [tensor("a", [1, 2], "INT32"), tensor("b", [3, 4], "INT32")])

@@ -40,7 +40,7 @@ def test_protocol_number_changes_with_the_messages():
         ]
     )
     digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
-    assert (PROTOCOL, digest) == (19, "7017b152741f"), (
+    assert (PROTOCOL, digest) == (20, "fb9f2ef54352"), (
         "raise PROTOCOL in model/manager_settings.py, then write both here"
     )
 

@@ -1,6 +1,7 @@
 """Batches of a worker: calls whose surroundings cannot be made fail alone."""
 
 import os
+import sys
 
 import pytest
 
@@ -11,7 +12,7 @@ from cnflow.wire import serialization
 from cnflow.wire.batch_records import pack_batch
 from cnflow.wire.pipe import Reader, ResultKind
 from cnflow.worker import interruption
-from cnflow.worker.batches import answer_batch
+from cnflow.worker.batches import answer_batch, unload_model
 from cnflow.worker.interruption import Guard
 
 
@@ -54,3 +55,44 @@ def test_variables_that_cannot_be_set_fail_their_calls_alone(guard, tmp_path):
         (3, ResultKind.VALUE),
     ]
     assert [serialization.load(end.parts[1]) for end in (ends[0], ends[2])] == [None, "red"]
+
+
+ENDS = []
+
+
+class Ended:
+    def predict(self, rows):
+        return rows
+
+    def teardown(self):
+        ENDS.append("ended")
+
+
+def test_model_that_is_unloaded_is_torn_down_and_loaded_anew():
+    ENDS.clear()
+    model = Model(target=Ended)
+    unload_model(model, [])
+    assert ENDS == [], "it was not loaded"
+    model.load()
+    unload_model(model, [Model(target=Ended)])
+    assert ENDS == ["ended"]
+    assert model(int(RowForm.VALUES), [1]) == [1]
+    unload_model(model, [])
+    assert ENDS == ["ended"] * 2
+
+
+def test_module_of_two_models_is_torn_down_with_the_last_one(tmp_path, monkeypatch):
+    (tmp_path / "shared_model.py").write_text(
+        "ends = []\ndef predict(rows): return rows\ndef other(rows): return rows\ndef teardown(): ends.append(1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, second = Model("shared_model"), Model("shared_model", "other")
+    first.load()
+    second.load()
+    ends = sys.modules["shared_model"].ends
+    unload_model(first, [second])
+    assert ends == []
+    unload_model(second, [])
+    assert ends == [1]
+    unload_model(None, [])
+    monkeypatch.delitem(sys.modules, "shared_model")

@@ -2,8 +2,18 @@
 
 import pytest
 
-from cnflow.manager.actions import KillWorker, LoadModel, SendBatch, SendFunction, SendTask, StartWorker, StopTask
+from cnflow.manager.actions import (
+    KillWorker,
+    LoadModel,
+    SendBatch,
+    SendFunction,
+    SendTask,
+    StartWorker,
+    StopTask,
+    UnloadModel,
+)
 from cnflow.manager.awaited_parts import AwaitedParts
+from cnflow.manager.batching.models import UNLOAD_AFTER
 from cnflow.manager.blob_cache import BlobCache
 from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.prefetch import Prefetch
@@ -429,7 +439,89 @@ def test_same_order_to_prepare_reports_again_what_is_loaded_and_loads_nothing():
     assert [reply.worker for reply in state.models.take_replies()] == [0]
     assert state.dispatch(0) == []
     state.models.on_prepare([])
+    assert [type(action) for action in (*state.dispatch(0), *state.dispatch(UNLOAD_AFTER))] == [UnloadModel]
     assert not state.models
+
+
+def test_worker_that_does_not_load_a_model_in_time_is_killed_and_the_model_is_not_tried_again():
+    state = ready()
+    slow = model(load_timeout=5.0)
+    state.models.on_prepare([slow])
+    assert LoadModel(0, slow.id) in state.dispatch(1.0)
+    assert state.next_deadline == 6.0
+    assert state.dispatch(5.9) == []
+    assert state.dispatch(6.0) == [KillWorker(0)]
+    assert state.dispatch(6.1) == []
+    assert state.next_deadline > 1e9
+    state.on_worker_exit(0, -9, "waiting for the weights")
+    (reply,) = state.models.take_replies()
+    for words in ("m was not loaded within 5 s", "load_timeout=", "waiting for the weights"):
+        assert words in reply.error
+    assert reply.seconds == 5.0
+    state.on_worker_ready(0)
+    assert state.dispatch(7.0) == []
+    state.on_work([slow], calls(0, function=slow))
+    assert batches(state.dispatch(7.0)) == [[0]], "its calls have a time of their own"
+
+
+def test_each_of_several_models_has_its_own_time_to_be_loaded():
+    state = ready()
+    first, second = model(load_timeout=5.0), Function(b"s" * 16, "s", 0, "", b"code", (), Batching(8, load_timeout=5.0))
+    state.models.on_prepare([first, second])
+    state.dispatch(0)
+    state.models.on_loaded(0, loaded(first))
+    assert state.dispatch(4.0) == []
+    assert state.next_deadline == 9.0
+    assert state.dispatch(9.0) == [KillWorker(0)]
+    state.models.take_replies()
+    state.on_worker_exit(0, -9, "")
+    assert state.models.take_replies()[0].function == second.id
+    state.on_worker_ready(0)
+    assert [each for each in state.dispatch(9.0) if isinstance(each, LoadModel)] == [LoadModel(0, first.id)]
+
+
+def test_model_without_a_limit_may_load_for_ever():
+    state = ready()
+    state.models.on_prepare([model()])
+    state.dispatch(0)
+    assert state.dispatch(1e9) == []
+
+
+def test_model_that_nobody_prepares_any_more_is_unloaded_a_while_later_and_loaded_anew_by_a_call():
+    state = ready()
+    state.models.on_prepare([MODEL])
+    state.dispatch(0)
+    state.models.on_loaded(0, loaded(MODEL))
+    state.models.on_prepare([])
+    assert state.dispatch(1.0) == []
+    assert state.next_deadline == 1.0 + UNLOAD_AFTER
+    assert state.dispatch(1.0 + UNLOAD_AFTER) == [UnloadModel(0, MODEL.id)]
+    assert state.dispatch(2.0 + UNLOAD_AFTER) == []
+    state.on_work([MODEL], calls(0))
+    assert [type(action) for action in state.dispatch(20.0)] == [SendFunction, SendTask]
+
+
+def test_model_that_comes_back_soon_stays_loaded():
+    state = ready()
+    state.models.on_prepare([MODEL])
+    state.dispatch(0)
+    state.models.on_loaded(0, loaded(MODEL))
+    state.models.on_prepare([])
+    state.dispatch(1.0)
+    state.models.on_prepare([MODEL])
+    assert state.dispatch(100.0) == []
+
+
+def test_model_that_is_loaded_only_after_its_end_is_unloaded_too():
+    state = ready()
+    state.models.on_prepare([MODEL])
+    state.dispatch(0)
+    state.models.on_prepare([])
+    state.dispatch(0)
+    assert state.dispatch(UNLOAD_AFTER) == []
+    state.models.on_loaded(0, loaded(MODEL))
+    state.dispatch(50.0)
+    assert state.dispatch(50.0 + UNLOAD_AFTER) == [UnloadModel(0, MODEL.id)]
 
 
 def test_model_of_another_python_is_reported_and_not_loaded():
