@@ -45,10 +45,8 @@ def predict_app(  # noqa: PLR0913 - options, as those of python_app
 ) -> ModelApp:
     """Make an app of the function ``predict(list)`` of a module in an image; called with a list, it returns a future.
 
-    Each worker imports the module and calls its ``setup()`` once. The driver needs nothing of it.
-
     Args:
-        module: full name, as in an import.
+        module: full name, as in an import. Each worker imports it and calls its ``setup()`` once; the driver does not.
         function: its name in the module, with dots for an attribute of an object there. Takes a list and returns a
             result for each row, in order: a list, an array, or another value that is as long.
         image: container image that has the module; without one it must be installed where the executor's workers run.
