@@ -296,6 +296,15 @@ def test_pods_that_speak_tls_are_asked_by_https():
     assert objects["Service", "demo-serve"]["spec"]["ports"][0]["appProtocol"] == "https"
 
 
+def test_pods_that_serve_may_find_the_pools_and_nothing_else():
+    """A driver finds them by the release's label, among all ConfigMaps."""
+    (rule,) = render(SERVE)["Role", "demo-serve"]["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}
+    pod = render(SERVE)["Deployment", "demo-serve"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "demo-serve"
+    assert pod.get("automountServiceAccountToken", True)
+
+
 def test_ingress_leads_to_models_and_not_to_metrics_or_changes():
     (rule,) = render(SERVE)["Ingress", "demo-serve"]["spec"]["rules"]
     paths = [each["path"] for each in rule["http"]["paths"]]

@@ -13,7 +13,14 @@ import pytest
 from tests.services.helm_release import SMALL
 from tests.services.kubernetes_cluster import wait_until
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.helm, pytest.mark.docker, pytest.mark.timeout(300)]
+# `long`: each waits for the pods of a release and then for those of an upgrade, together more than a minute.
+pytestmark = [
+    pytest.mark.kubernetes,
+    pytest.mark.helm,
+    pytest.mark.docker,
+    pytest.mark.long,
+    pytest.mark.timeout(300),
+]
 
 KEY = "0123456789abcdef"
 MODELS = {
@@ -150,7 +157,6 @@ def test_upgrade_to_another_version_and_the_end_of_a_pod_lose_no_request(release
     assert [each["state"] for each in status["models"][0]["versions"]] == ["ready"]
 
 
-@pytest.mark.long
 def test_server_of_the_pools_and_their_pods_are_replaced_without_a_failed_call(release, serving):
     address = serving("twice", "install")
     with Clients(address) as clients:
