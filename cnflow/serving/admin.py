@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.config.serving import VersionConfig
 from cnflow.errors import BlockError, ConfigurationError, UnknownNameError
+from cnflow.model.image import NO_IMAGE, Image
 from cnflow.serving.image_now import image_now
 from cnflow.serving.service import ServingError
 from cnflow.text import did_you_mean
@@ -145,7 +146,7 @@ class AdminCommands:
             raise ServingError(words, 400, "bad_image") from error
 
     def _new_version(self, model: ModelStatus, wanted: Mapping[str, Any]) -> VersionConfig:
-        """Settings of a new version: those in *wanted*, and the module of the model's first version."""
+        """Settings of a new version: those in *wanted*; module and options of the image are the first version's."""
         first = next((each.versions[0] for each in self._config.models if each.name == model.name), None)
         own: dict[str, Any] = {}
         if first is not None and first.module:
@@ -156,6 +157,9 @@ class AdminCommands:
                 400,
                 "module_missing",
             )
+        before = Image.of(first.image) if first is not None else NO_IMAGE
+        if wanted.get("image") and before and before.recipe is None:  # its memory, mounts and secrets are wanted again
+            wanted = {**wanted, "image": before.replace(str(wanted["image"]))}
         try:
             return VersionConfig(**{**own, **wanted})
         except ConfigurationError as error:

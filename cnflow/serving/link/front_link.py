@@ -70,6 +70,7 @@ class FrontLink:
         self._room: dict[int, asyncio.Semaphore] = {}
         self._link: Frames | None = None
         self._state: State | None = None
+        self._is_draining = False
         self.report = b""
 
     async def open(self, end: socket.socket, orders: Orders) -> None:
@@ -77,6 +78,8 @@ class FrontLink:
         self._link = await Frames.over(end, self._on_frame, self._on_lost)
         self._link.send(orders)
         self.send_state()
+        if self._is_draining:  # since the front was started
+            self.drain()
 
     def send_state(self) -> None:
         """Send the state of the service, if it is another than the last that was sent."""
@@ -87,6 +90,7 @@ class FrontLink:
 
     def drain(self) -> None:
         """Order the front to end once all that it accepted is answered."""
+        self._is_draining = True
         if self._link is not None:
             self._link.send(Drain())
 

@@ -94,6 +94,17 @@ def test_a_tag_that_has_moved_is_served_by_an_executor_of_its_own(now, image):
     assert list(executors.made) == list(dict.fromkeys(["shop:latest", image]))
 
 
+@run
+async def test_a_roll_to_an_image_keeps_the_options_of_the_one_before():
+    model = {"module": "shop", "version": "1", "image": {"reference": "shop:1", "memory": "1g", "pull": "always"}}
+    executors, made = (FakeExecutor("a", "shop:1"), FakeExecutor("b", "shop:2")), []
+    async with World(model, executors) as world:
+        admin = commands(world, executor_for=lambda version: made.append(version.image) or executors[1])
+        await admin.answer({"do": "roll", "model": "digits", "image": "shop:2"})
+        assert [(str(each), each.memory, each.pull) for each in made] == [("shop:2", 1 << 30, "always")]
+        assert [each.image for each in world.versions.values()] == ["shop:1", "shop:2"]
+
+
 def test_a_new_image_is_not_looked_up_twice():
     executors = Found(None)
     found = image_now(VersionConfig(image="shop:1", module="shop"), executors)

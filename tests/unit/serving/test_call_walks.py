@@ -93,13 +93,15 @@ class Walk:
         self.perform(self.model, self.model.router.on_tick(self.clock.now()))
 
     def check(self):
+        """Counts are those of the calls without an answer, and each of them is with a version that is loaded."""
         open_calls = [call for call in self.calls if not call.answer.done()]
         assert self.runner.in_flight == len(open_calls)
         admission = self.model.admission
         assert admission.running + admission.waiting == len(open_calls)
         assert not admission.waiting or admission.running == self.model.config.max_concurrency
+        copies = [call for sent in self.working() if (call := sent.done.args[0]).answer is None]
         for version in self.model.router.versions.values():
-            assert version.in_flight == sum(call.version is version for call in open_calls)
+            assert version.in_flight == sum(call.version is version for call in [*open_calls, *copies])
         for call in open_calls:
             assert call.version is None or call.version.source.app in self.direct.prepared
 
