@@ -155,7 +155,7 @@ class Serve:
 
     @property
     def lost(self) -> dict[str, int]:
-        """Requests of each model that `order_end` has left without a result; they were answered with 503."""
+        """Requests of each model without a result when `drain_timeout` or `order_end` ended them; they got 503."""
         return {} if self._server is None else dict(self._server.lost)
 
     def close(self) -> None:

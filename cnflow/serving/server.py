@@ -51,6 +51,9 @@ _ANSWER_TIMEOUT = 25.0
 
 _LOOK = 0.05
 
+_BEFORE_CUT = 0.1
+"""Seconds before the end of `drain_timeout` at which requests count as lost."""
+
 _LAST_ANSWERS = 1.0
 """Seconds in which the answers to requests that are lost go out, when the end is ordered at once."""
 
@@ -66,7 +69,7 @@ class ModelServer:
 
     Attributes:
         ended: set once the server is drained, or failed.
-        lost: requests of each model that had no result when the end was ordered at once.
+        lost: requests of each model that had no result when `drain_timeout` was over, or the end was ordered at once.
     """
 
     def __init__(
@@ -239,6 +242,9 @@ class ModelServer:
         settings = self._config.http
         if self._watch is not None:
             self._watch.cancel()
+        # uvicorn takes whole seconds; fronts begin after this, so that they still have what they are about to cut off.
+        late = settings.drain_delay + max(0.0, int(settings.drain_timeout) - _BEFORE_CUT)
+        count = self._loop.call_later(late, self._count_lost)
         try:
             if self._fronts is not None:
                 await self._fronts.drain(settings.drain_delay + settings.drain_timeout)
@@ -254,6 +260,7 @@ class ModelServer:
             logger.exception("the server could not be drained")
             self._on_failure(error)
         finally:
+            count.cancel()
             self.ended.set()
 
     def _begin_end(self) -> None:
@@ -262,8 +269,7 @@ class ModelServer:
 
     async def _end(self) -> None:
         """Let the drain find nothing to wait for; what a slow client still holds up is cut off."""
-        left = {name: calls.running + calls.waiting for name, calls in self._service.calls_now().items()}
-        self.lost = {name: count for name, count in left.items() if count}
+        self._count_lost()
         self._begin_drain()
         assert self._draining is not None  # it has begun
         await self._service.close()
@@ -273,6 +279,10 @@ class ModelServer:
                 self._fronts.kill()
         self._draining.cancel()
         self.ended.set()
+
+    def _count_lost(self) -> None:
+        left = {name: calls.running + calls.waiting for name, calls in self._service.calls_now().items()}
+        self.lost = {name: count for name, count in left.items() if count}
 
     def _fail(self, error: Exception) -> None:
         logger.error("the server ends: %s", error)

@@ -164,6 +164,16 @@ def test_model_that_is_never_ready_is_waited_for_with_a_bound(server):
     assert 0.9 < time.monotonic() - begin < 20
 
 
+def test_limit_of_a_caller_ends_its_wait_for_a_cold_model_in_words(server):
+    answer = predict(server.url, "never_ready", [1], headers={"X-Request-Timeout": "0.4"})
+    assert answer.status == 504
+    assert int(answer.headers["Retry-After"]) >= 1
+    code, words = answer.error
+    assert code == "timeout"
+    assert "no worker has loaded it yet" in words
+    assert "the server's is 1 s" in words
+
+
 @pytest.mark.parametrize(
     "sent", [b"", b"POST /v1/models/total:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"]
 )

@@ -147,6 +147,27 @@ def test_second_signal_ends_it_at_once_and_what_is_lost_is_counted(serve, fronts
     assert server.process.returncode == 1
 
 
+def test_requests_that_outlast_the_drain_are_counted(serve, tmp_path):
+    (tmp_path / "serve.toml").write_text('[[models]]\nname = "stuck"\napp = "shop:stuck"\n[http]\ndrain_timeout = 1\n')
+    server = serve("serve.toml")
+    assert server.ask("stuck", [0]) == [0]
+    codes = []
+
+    def ask():
+        with pytest.raises(urllib.error.HTTPError) as error:
+            server.ask("stuck", [1])
+        codes.append(json.load(error.value)["error"]["code"])
+
+    client = threading.Thread(target=ask)
+    client.start()
+    wait_until(server.is_busy, 30)
+    server.process.send_signal(signal.SIGTERM)
+    client.join(30)
+    assert codes == ["shutting_down"]
+    assert "has lost 1 request (stuck: 1)" in server.close()
+    assert server.process.returncode == 1
+
+
 def test_commands_change_which_version_answers(serve, tmp_path):
     (tmp_path / "serve.toml").write_text(VERSIONS)
     server = serve("serve.toml")

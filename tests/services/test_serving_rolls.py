@@ -1,77 +1,72 @@
-"""Rolls between images as users have them: tags that move, images that are not there or cannot serve."""
+"""``cnflow serve --image``, and its commands, while clients ask without a pause: versions are images of Docker."""
 
 import io
+import subprocess
 import uuid
 
 import pytest
 
-import cnflow
-from cnflow.config import DockerProvider, HighThroughputExecutor, ModelConfig, ServeConfig
-from cnflow.serving.service import ServingError
-from tests.served import predict
+from tests.served import Load, ServeCommand
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.serving, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.serving, pytest.mark.timeout(240)]
 
-MODEL = r"""
-ENV PYTHONPATH=/srv
-RUN mkdir -p /srv && printf 'def predict(rows):\n    return ["{answer}"] * len(rows)\n' > /srv/{module}.py
+FACTOR = """
+def predict(rows):
+    return [{factor} * row for row in rows]
 """
 
 
 @pytest.fixture
-def tag(engine, image_base):
-    """Builds a model that returns *answer* under a tag, also one that another image has: ``tag(name, answer)``."""
-    run, names = uuid.uuid4().hex[:8], set()
-
-    def build(name, answer, module="moved"):
-        reference = f"cnflow-test-{run}:{name}"
-        content = f"FROM {image_base}{MODEL.format(answer=answer, module=module)}"
-        engine.images.build(fileobj=io.BytesIO(content.encode()), tag=reference, rm=True)
-        names.add(reference)
-        return reference
-
-    yield build
-    for each in names:
-        engine.images.remove(each, force=True)
+def images(engine, image_base):
+    """Two versions of an image whose module multiplies by 2, by 3; and one without the module."""
+    name = f"cnflow-test-{uuid.uuid4().hex[:8]}"
+    for tag, factor in (("1", 2), ("2", 3), ("empty", 0)):
+        lines = FACTOR.format(factor=factor).encode().hex()
+        module = "factor" if factor else "other"
+        write = f"import pathlib; pathlib.Path('/srv/{module}.py').write_bytes(bytes.fromhex('{lines}'))"
+        dockerfile = f'FROM {image_base}\nRUN python3 -c "{write}"\nENV PYTHONPATH=/srv\n'
+        engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=f"{name}:{tag}", rm=True, forcerm=True)
+    yield name
+    for tag in ("1", "2", "empty"):
+        engine.images.remove(f"{name}:{tag}", force=True)
 
 
-def test_roll_runs_what_a_tag_is_now_and_one_that_cannot_work_leaves_all_as_it_was(tag, tmp_path):
-    image = tag("latest", "one")
-    config = ServeConfig(
-        models=[ModelConfig(name="moved", image=image, module="moved")],
-        executors=[HighThroughputExecutor(provider=DockerProvider(), max_workers=1)],
-        run_dir=str(tmp_path),
-        strategy="none",
-    )
-    with cnflow.Serve(config=config, port=0) as server:
+@pytest.fixture
+def server(images, tmp_path):
+    made = ServeCommand(tmp_path, "--image", f"{images}:1", "--module", "factor")
+    yield made
+    made.close()
 
-        def answer():
-            found = predict(server.url, "moved", [1], timeout=120)
-            assert found.status == 200, found.body
-            return found.json["results"][0]
 
-        def roll(image):
-            return server.command("roll", model="moved", image=image)
+def states(server):
+    return {each["image"].rpartition(":")[2]: each["state"] for each in server.status()["models"][0]["versions"]}
 
-        assert answer() == "one"
-        assert "goes_on" not in roll(image)
-        assert len(server.status()["models"][0]["versions"]) == 1, "the tag is as it was"
-        tag("latest", "two")
-        roll(image)
-        assert answer() == "two"
-        server.command("back", model="moved")
-        assert answer() == "one"
-        roll(image)
-        assert answer() == "two"
-        versions = server.status()["models"][0]["versions"]
-        assert len({each["digest"] for each in versions}) == len(versions) == 2
 
-        absent = image.replace("latest", "absent")
-        with pytest.raises(ServingError, match=absent):
-            roll(absent)
-        with pytest.raises(ServingError, match=r"stay where they are.*moved"):
-            roll(tag("lacking", "none", module="other"))
-        assert answer() == "two"
-        tag("absent", "three")
-        roll(absent)
-        assert answer() == "three"
+def test_no_request_fails_while_images_are_rolled_forward_and_back(server, images):
+    wait_until(lambda: states(server)["1"] == "ready", 90)
+
+    def is_right(row, result):
+        return result in {2 * row, 3 * row}
+
+    with Load(server.url, "factor", is_right, rate=20.0, connections=4) as load:
+        assert server.command("roll", "factor", f"{images}:2").returncode == 0
+        wait_until(lambda: states(server).get("2") == "ready", 90)
+        load.more(20)
+        assert server.ask("factor", [5]) == [15]
+        [new] = [each for each in server.status()["models"][0]["versions"] if each["weight"]]
+        assert new["version"] == new["digest"][:12]
+
+        assert server.command("roll", "factor", f"{images}:empty").returncode == 0
+        wait_until(lambda: states(server).get("empty", "failed") == "failed", 90)
+        assert server.ask("factor", [5]) == [15], "calls stay where they are"
+        assert "factor" in server.command("status").stdout
+
+        assert server.command("back", "factor").returncode == 0
+        wait_until(lambda: server.ask("factor", [5]) == [10], 30)
+        load.more(20)
+        figures = load.finish()
+    assert not figures.failures
+    assert "has ended" in server.close()
+    listed = ["docker", "ps", "--quiet", "--filter", f"ancestor={images}:1", "--filter", f"ancestor={images}:2"]
+    wait_until(lambda: not subprocess.run(listed, check=True, capture_output=True).stdout, 30)

@@ -127,6 +127,9 @@ def test_server_at_the_site_is_brought_to_a_laptop_again_after_each_loss(laptop,
     while "It connects again" not in (line := forward.stderr.readline()):
         assert line
     assert ask(laptop, "http://127.0.0.1:8000") == [[1, job], [2, job]]
+    forward.send_signal(signal.SIGTERM)
+    assert forward.wait(30) == 0
+    wait_until(lambda: not laptop.sshd.connections())  # its ssh has ended with it
     server.send_signal(signal.SIGTERM)
     assert "has ended" in server.communicate(timeout=60)[1]
     wait_until(lambda: job not in jobs())

@@ -242,7 +242,9 @@ class Front:
             if connection is not None and connection.is_lost:
                 raise ClientGoneError from None
             if self.is_ending:
-                raise ServingError("The server ends before the call does. Try again.", 503, "ending", 1.0) from None
+                raise ServingError(
+                    "The server ends before the call does. Try again.", 503, "shutting_down", 1.0
+                ) from None
             raise
         finally:
             watch.cancel()
