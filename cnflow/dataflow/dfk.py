@@ -81,12 +81,13 @@ class DataFlowKernel:
     Attributes:
         config: copy of the configuration of the run.
         run_dir: folder of the run's logs and records.
+        emit: takes events for the sinks of the run; None where it has none.
     """
 
     def __init__(self, *, graph: TaskGraph) -> None:
         self.config = graph.config
         self.run_dir = graph.run_dir
-        self._graph = graph
+        self._graph, self.emit = graph, graph.hub.emit if graph.hub is not None else None
         self._data = DataManager(self, graph)
         self._tasks = TaskTable(graph.records, graph.finished)
         self._pending_limit = graph.pending_limit

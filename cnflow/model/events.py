@@ -6,6 +6,7 @@
     task graph ──> SubmittedEvent, TaskEvent, FailureEvent, FileEvent     interchange ──> InterchangeEvent
           and for the many tasks of which there is little to say: SubmittedTasks, DoneTasks
     workers ────> WorkerEvent             managers ──> SampleBatch         anywhere ───> DroppedEvents
+    served models ──> ModelEvent, ModelFigures: `cnflow.model.model_events`
 
 Each is a struct whose field `kind` names it in MessagePack and JSON. A field that is not known is empty, or below 0.
 Samples may be dropped on their way, and are counted then; no other event is.
@@ -15,15 +16,10 @@ from __future__ import annotations
 
 from typing import Union
 
-import msgspec
-
+from cnflow.model.event import Event as Event  # noqa: PLC0414 - sinks have it from here
+from cnflow.model.model_events import ModelEvent as ModelEvent  # noqa: PLC0414 - as it
+from cnflow.model.model_events import ModelFigures as ModelFigures  # noqa: PLC0414 - as it
 from cnflow.model.provenance import Place
-
-
-class Event(msgspec.Struct, kw_only=True, tag_field="kind", gc=False, omit_defaults=True):
-    """Something that happened; `time` is in seconds since 1970, by the clock of the machine where it did."""
-
-    time: float
 
 
 class RunEvent(Event, tag="run"):
@@ -369,6 +365,8 @@ AnyEvent = Union[
     ResourceSample,
     NodeSample,
     SampleBatch,
+    ModelEvent,
+    ModelFigures,
     DroppedEvents,
 ]
 """Every event of this version; a sink ignores kinds that it does not know."""

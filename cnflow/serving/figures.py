@@ -65,9 +65,13 @@ class ServerFigures:
         self.observer = CallObserver(self.metrics, traces, time.time)
         self._ended: list[bytes] = []
 
+    def whole(self, reports: Iterable[bytes] = ()) -> ServingMetrics:
+        """Return the counts of the server and of its fronts, those that have ended included."""
+        return self.metrics.sum_with([*self._ended, *reports])
+
     def render(self, reports: Iterable[bytes] = ()) -> str:
         """Return the text that Prometheus reads, with the counts of the fronts in it."""
-        return self.metrics.sum_with([*self._ended, *reports]).render()
+        return self.whole(reports).render()
 
     def on_front_ended(self, report: bytes) -> None:
         """Keep the counts of a front that has ended: a counter that falls looks like a restart of the server."""

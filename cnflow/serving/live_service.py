@@ -402,4 +402,5 @@ class LiveService:
             description=place.description,
             workers=self._warm_ups.workers(version),
             in_flight=version.in_flight,
+            aliases=version.aliases,
         )

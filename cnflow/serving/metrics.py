@@ -24,7 +24,7 @@ from cnflow.prometheus_text import family, histogram, sample
 from cnflow.serving import metric_families as families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cnflow.serving.metric_families import Family, Gauge
 
@@ -115,6 +115,14 @@ class ServingMetrics:
         self._add_value(kind, (model, version), seconds)
 
     # Sums
+
+    def counts(self, kind: Family) -> Mapping[Labels, float]:
+        """Return the counts of a counter, by its labels."""
+        return self._counters[kind.name]
+
+    def bucket_counts(self, kind: Family) -> Mapping[Labels, Sequence[float]]:
+        """Return, of a histogram, the counts of its buckets and then the sum of the values, by its labels."""
+        return self._histograms[kind.name]
 
     def pack(self) -> bytes:
         """Return the counts, for `add` in another process."""

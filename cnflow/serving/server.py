@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -30,6 +31,7 @@ from cnflow.serving.figures import ServerFigures
 from cnflow.serving.http.server import HttpServer, build_app, listen
 from cnflow.serving.link.messages import Orders
 from cnflow.serving.live_service import LiveService
+from cnflow.serving.model_record import ModelRecord
 from cnflow.serving.processes.front_metrics import METRICS
 from cnflow.serving.processes.fronts import Fronts
 from cnflow.serving.processes.loops import new_loop
@@ -56,6 +58,9 @@ _BEFORE_CUT = 0.1
 
 _LAST_ANSWERS = 1.0
 """Seconds in which the answers to requests that are lost go out, when the end is ordered at once."""
+
+_RECORD_PERIOD = 1.0
+"""Seconds between two looks at what the record of the run does not have yet."""
 
 
 class ModelServer:
@@ -177,6 +182,8 @@ class ModelServer:
         self._admin = AdminCommands(self._service, self._config, self._facts, self._begin_drain, self._executor_for)
         await self._service.start()
         self._fronts: Fronts | None = None
+        self._record = None if self._dfk.emit is None else ModelRecord(self._dfk.emit, time.time)
+        self._recording = asyncio.ensure_future(self._record_for_ever())
         self._http: HttpServer | None = None
         self._serving: asyncio.Future[None] | None = None
         if self._config.fronts > 1:
@@ -210,9 +217,31 @@ class ModelServer:
             raise failed[0]
 
     async def _answer_front(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        if question.get("do") == METRICS and self._fronts is not None:
-            return {"text": self._figures.render(self._fronts.reports())}
+        if question.get("do") == METRICS:
+            return {"text": self._figures.render(self._reports())}
         return await self._admin.answer(question)
+
+    def _reports(self) -> list[bytes]:
+        return [] if self._fronts is None else self._fronts.reports()
+
+    async def _record_for_ever(self) -> None:
+        while self._record is not None:
+            try:
+                service = self._service
+                metrics = functools.partial(self._figures.whole, self._reports())
+                self._record.on_look(service.models(), service.calls_now(), metrics)
+            except Exception:
+                logger.exception("what the models do is missing in the record of the run")
+            await asyncio.sleep(_RECORD_PERIOD)
+
+    def _end_record(self) -> None:
+        self._recording.cancel()
+        record, self._record = self._record, None
+        if record is not None:
+            try:
+                record.close(self._service.calls_now(), self._figures.whole(self._reports()))
+            except Exception:
+                logger.exception("the last counts of the models are missing in the record of the run")
 
     def _executor_for(self, version: VersionConfig) -> Any:  # noqa: ANN401 - a live executor of any kind
         return self._dfk.executor_for(AppOptions(image=version.image))
@@ -254,6 +283,7 @@ class ModelServer:
             if self._socket is not None:
                 self._socket.close()
             await self._service.drain(settings.drain_timeout)
+            self._end_record()
             await self._service.close()
             await asyncio.to_thread(self._figures.close)
         except Exception as error:
@@ -277,6 +307,7 @@ class ModelServer:
             await asyncio.wait([self._draining], timeout=_LAST_ANSWERS)
             if self._fronts is not None:
                 self._fronts.kill()
+        self._end_record()
         self._draining.cancel()
         self.ended.set()
 

@@ -89,6 +89,8 @@ class VersionStatus(NamedTuple):
 
     workers: int
     in_flight: int
+    aliases: Sequence[str] = ()
+    """Names that it had before the digest of its image was known."""
 
 
 class ModelStatus(NamedTuple):

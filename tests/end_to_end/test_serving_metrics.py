@@ -10,6 +10,7 @@ import urllib.request
 import cnflow
 from cnflow import model_app
 from cnflow.executors import HighThroughputExecutor
+from cnflow.monitoring.queries.reader import Reader
 
 
 @model_app
@@ -44,10 +45,11 @@ def read(url, body=None):
     raise AssertionError("no front answers")
 
 
-def test_metrics_are_those_of_all_fronts_also_of_one_that_was_killed(tmp_path, monkeypatch):
+def test_metrics_and_record_have_the_counts_of_all_fronts_also_of_one_that_was_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     executors = [HighThroughputExecutor(max_workers=1)]
-    with cnflow.Serve(double, executors=executors, run_dir=str(tmp_path / "runs"), port=0, fronts=2) as serve:
+    runs = tmp_path / "runs"
+    with cnflow.Serve(double, executors=executors, run_dir=str(runs), port=0, fronts=2, monitoring=True) as serve:
         serve.wait_until_ready(60)
         url = f"{serve.url}/v1/models/double:predict"
         for _ in range(20):
@@ -62,3 +64,14 @@ def test_metrics_are_those_of_all_fronts_also_of_one_that_was_killed(tmp_path, m
         assert 'cnflow_serving_calls_total{model="double",version="1",code="ok"} 25' in text
         assert re.search(r'^cnflow_serving_batch_rows_sum\{model="double",version="1"\} 25$', text, re.MULTILINE)
         assert "\ncnflow_serving_ready 1\n" in text
+    reader = Reader(str(runs / "monitoring.db"))
+    (version,) = reader.models("")
+    assert (version.model, version.version, version.state, version.requests) == ("double", "1", "gone", 25)
+    assert (version.errors, version.rows, version.batches) == (0, 25, 25)
+    assert version.latency[0] is not None
+    assert version.batch_sizes == [(1.0, 25)]
+    assert sum(step.requests for step in reader.model_steps("")) == 25
+    happened = [(change.version, change.state) for change in reversed(reader.model_changes(""))]
+    assert {("1", "loading"), ("1", "ready"), ("", "weights"), ("1", "loaded")} <= {*happened}
+    assert happened[-1] == ("1", "gone")
+    reader.close()

@@ -107,6 +107,7 @@ class DirectCalls:
         serializer: makes bytes of models.
         managers: those that are connected.
         client: carries orders to the interchange.
+        on_model: called with the news of each worker on a model, for the record of the run.
 
     Attributes:
         deliver: gets all callbacks of one message of the interchange at once, and has each called with its value, soon
@@ -119,8 +120,10 @@ class DirectCalls:
         serializer: TaskSerializer,
         managers: ConnectedManagers,
         client: InterchangeClient,
+        on_model: Callable[[PreparedModel], object] = bool,
     ) -> None:
         self._owner = owner
+        self._on_model = on_model
         self._managers = managers
         self._client = client
         self._calls: dict[TaskId, _Call] = {}
@@ -290,6 +293,7 @@ class DirectCalls:
         """Deliver the news of a worker that has loaded a model, or cannot."""
         news = self._models.on_prepared(message, self._manager(message.manager))
         if news is not None:
+            self._on_model(news[1])
             self._deliver([Delivery(*news)])
 
     def on_manager_up(self, info: ManagerInfo) -> None:

@@ -112,7 +112,7 @@ class HighThroughputBackend:
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
         self._refusals = Refusals(serializer, client.bulk, self._attempts)
         self._arriving = ArrivingResults(client.bulk, managers, self, provisioner.events.on_staging)
-        self.direct = DirectCalls(self, serializer, managers, client)
+        self.direct = DirectCalls(self, serializer, managers, client, provisioner.events.on_model)
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
         self._submissions = 0

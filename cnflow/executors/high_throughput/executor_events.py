@@ -13,6 +13,7 @@ from cnflow.model.events import (
     DroppedEvents,
     InterchangeEvent,
     ManagerEvent,
+    ModelEvent,
     NodeSample,
     SampleBatch,
     WorkerEvent,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnflow.blocks.block import Block
+    from cnflow.executors.high_throughput.model_preparation import PreparedModel
     from cnflow.ids import BlockId, ManagerId
     from cnflow.interfaces.sink import Emit
     from cnflow.model.events import AnyEvent
@@ -90,6 +92,22 @@ class ExecutorEvents:
     def on_interchange(self, state: str, reason: str = "") -> None:
         """Report the *state* of the interchange."""
         self._emit(InterchangeEvent(time=time.time(), executor=self._label, state=state, reason=reason))
+
+    def on_model(self, news: PreparedModel) -> None:
+        """Report that a worker has loaded a model, or cannot."""
+        model, _, version = news.app.name.partition("@")
+        event = ModelEvent(
+            time=time.time(),
+            model=model,
+            version=version,
+            state="load_failed" if news.error else "loaded",
+            reason=news.error,
+            executor=self._label,
+            manager=news.manager,
+            worker=news.worker,
+            seconds=news.seconds,
+        )
+        self._emit(event)
 
     def on_block(self, block: Block, provider: str = "", rate: Rate | None = None) -> None:
         """Report the stage of *block* if it is new: of a *provider* of that kind, at a *rate* if it reports none."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from cnflow.monitoring.queries import graphs, places, runs, tasks, usage_by_app, workers
+from cnflow.monitoring.queries import graphs, models, places, runs, tasks, usage_by_app, workers
 from cnflow.monitoring.queries.answers import Answers
 from cnflow.monitoring.queries.database import Database
 from cnflow.monitoring.queries.filters import TaskFilter, parse_filter
@@ -117,6 +117,23 @@ class Reader:
     def images(self, run: str) -> Sequence[views.ImageView]:
         """Return the images."""
         return self._kept("images", run, lambda connection, found: places.images(connection, found.id))
+
+    def models(self, run: str) -> Sequence[views.ModelView]:
+        """Return the versions of served models."""
+        return self._kept("models", run, models.versions)
+
+    def model_steps(
+        self, run: str, *, points: int = 600, model: str = "", version: str = ""
+    ) -> Sequence[views.ModelStep]:
+        """Return the progress of a served model, or of all, in at most *points* equal intervals."""
+        return self._of(
+            run,
+            lambda connection, found: models.steps(connection, found, points=points, model=model, version=version),
+        )
+
+    def model_changes(self, run: str, *, limit: int = 200) -> Sequence[views.ModelChange]:
+        """Return what happened to models, newest first."""
+        return self._of(run, lambda connection, found: models.changes(connection, found.id, limit=limit))
 
     def files(self, run: str, *, text: str = "", limit: int = 200, after: int = -1) -> Sequence[views.FileView]:
         """Return files by task, those of tasks after *after*; *text* is searched in the URL."""

@@ -288,3 +288,83 @@ class Usage(msgspec.Struct, kw_only=True, frozen=True):
     gpus: float | None
     gpu_percent: float | None
     advice: str
+
+
+class ModelView(msgspec.Struct, kw_only=True, frozen=True):
+    """One version of a served model; seconds are estimated from counts in buckets."""
+
+    model: str
+    version: str
+    """Empty for requests for which none was chosen: they were refused before."""
+
+    state: str
+    reason: str
+    image: str
+    digest: str
+    weight: float | None
+    """Share of the calls that name no version, 0 to 1."""
+
+    is_shadow: bool
+    workers: int | None
+    in_flight: int | None
+    waiting: int | None
+    """Calls of the model that wait in the server."""
+
+    first: float
+    last: float
+    requests: int
+    refused: int
+    """Of them, those answered with a status of 400 to 499."""
+
+    errors: int
+    """Of them, those answered with a status of 500 or more."""
+
+    rows: int
+    batches: int
+    copies: int
+    copy_errors: int
+    pieces: int
+    attempts: int
+    latency: tuple[float | None, float | None, float | None]
+    """Of requests in the front: 50, 95 and 99 of 100 are at most that."""
+
+    queue: tuple[float | None, float | None, float | None]
+    compute: tuple[float | None, float | None, float | None]
+    batch_sizes: list[tuple[float, int]]
+    """Most rows of a batch in its bucket, and number of batches."""
+
+
+class ModelStep(msgspec.Struct, kw_only=True, frozen=True):
+    """Counts of one interval of a served model, all versions or one."""
+
+    time: float
+    requests: int
+    refused: int
+    errors: int
+    rows: int
+    batches: int
+    in_flight: int | None
+    """Highest of the interval, as the others below."""
+
+    waiting: int | None
+    latency_p50: float | None
+    """Mean of the medians of some seconds each, by their requests."""
+
+    latency_p99: float | None
+
+
+class ModelChange(msgspec.Struct, kw_only=True, frozen=True):
+    """Something that happened to a model."""
+
+    time: float
+    model: str
+    version: str
+    state: str
+    """As `cnflow.model.model_events.ModelEvent.state`."""
+
+    reason: str
+    weights: dict[str, float]
+    executor: str
+    manager: str
+    worker: int
+    seconds: float | None

@@ -29,6 +29,7 @@ STATES: Mapping[str, str] = {"task": "task_state", "try": "state"}
 FIRST_ONLY: Mapping[str, frozenset[str]] = {
     "workflow": frozenset({"time_began"}),  # of a run that is taken over
     "error_group": frozenset({"error_type", "task_func_name", "message", "first_task", "first_time"}),
+    "model_version": frozenset({"time_first"}),
 }
 """Columns, by table, that keep their first value."""
 
@@ -48,6 +49,21 @@ ADDED: Mapping[str, frozenset[str]] = {
     "node": frozenset({"tasks_count", "busy_seconds"}),
     "image": frozenset({"tasks_count"}),
     "error_group": frozenset({"count"}),
+    "model_version": frozenset(
+        {
+            "requests_count",
+            "refused_count",
+            "errors_count",
+            "rows_count",
+            "batches_count",
+            "copies_count",
+            "copy_errors_count",
+            "pieces_count",
+            "attempts_count",
+        }
+    ),
+    "model_histogram": frozenset({"count"}),
+    "model_progress": frozenset({"requests", "refused", "errors", "rows", "batches"}),
     "progress": frozenset({"submitted", "launched", "done", "failed", "cancelled", "run_seconds"}),
 }
 """Columns, by table, of numbers that are added up."""

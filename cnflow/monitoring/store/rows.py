@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cnflow.model import events as ev
-from cnflow.monitoring.store import failures, node_rows, packed_rows
+from cnflow.monitoring.store import failures, model_rows, node_rows, packed_rows
 from cnflow.monitoring.store.changes import Changes
 from cnflow.monitoring.store.values import known, text_or_none
 
@@ -79,6 +79,8 @@ class RowMaker:
             ev.ResourceSample: node_rows.on_sample(self.changes, memory),
             ev.SampleBatch: node_rows.on_samples(self.changes, memory),
             ev.NodeSample: node_rows.on_node_sample(self.changes),
+            ev.ModelEvent: model_rows.on_event(self.changes),
+            ev.ModelFigures: model_rows.on_figures(self.changes),
             ev.DroppedEvents: node_rows.on_dropped(self.changes),
         }
 

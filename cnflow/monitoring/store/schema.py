@@ -6,7 +6,8 @@
         │          ├────< status                       ├──< image          (a try names its manager, a node its image)
         │          ├────< dependency (of it on `needs`)
         │          └────< file                         ├──< error_group    (a failed task names its group)
-        └──< event (what has no table of its own)      └──< progress       (counts per second and app)
+        ├──< event (what has no table of its own)      ├──< progress       (counts per second and app)
+        └──< model_version ──< model_histogram         └──< model_progress (counts per interval and version)
 
 Tables and columns of Parsl's database keep their names and meaning, so that queries for it work; others are added.
 Times are UTC without a zone, as Parsl's; durations are seconds. Every table begins with the run it belongs to, and
@@ -291,6 +292,66 @@ event = Table(
     Column("executor_label", Text),
     Column("subject", Text),  # block, manager or interchange
     Column("text", Text),  # JSON
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),  # empty: requests for which none was chosen
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("image", Text),
+    Column("digest", Text),
+    Column("weight", Float),  # share of the calls that name no version
+    Column("is_shadow", Boolean, nullable=False, default=False),
+    Column("workers", Integer),
+    Column("in_flight", Integer),
+    Column("waiting", Integer),  # of the whole model
+    Column("time_first", DateTime, nullable=False),
+    Column("time_updated", DateTime, nullable=False),
+    Column("requests_count", BigInteger, nullable=False, default=0),
+    Column("refused_count", BigInteger, nullable=False, default=0),  # of them, status 4xx
+    Column("errors_count", BigInteger, nullable=False, default=0),  # of them, status 5xx
+    Column("rows_count", BigInteger, nullable=False, default=0),
+    Column("batches_count", BigInteger, nullable=False, default=0),
+    Column("copies_count", BigInteger, nullable=False, default=0),  # for a shadow
+    Column("copy_errors_count", BigInteger, nullable=False, default=0),
+    Column("pieces_count", BigInteger, nullable=False, default=0),
+    Column("attempts_count", BigInteger, nullable=False, default=0),
+)
+
+model_histogram = Table(
+    "model_histogram",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  # latency, queue, compute, first_piece: seconds; batch: rows
+    Column("upper", Float, primary_key=True),  # end of the bucket; 1e12 for the last
+    Column("count", BigInteger, nullable=False, default=0),
+    sqlite_with_rowid=False,
+)
+
+model_progress = Table(
+    "model_progress",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("second", BigInteger, primary_key=True),  # since 1970, end of an interval of some seconds
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("requests", Integer, nullable=False, default=0),
+    Column("refused", Integer, nullable=False, default=0),
+    Column("errors", Integer, nullable=False, default=0),
+    Column("rows", Integer, nullable=False, default=0),
+    Column("batches", Integer, nullable=False, default=0),
+    Column("in_flight", Integer),
+    Column("waiting", Integer),
+    Column("workers", Integer),
+    Column("latency_p50", Float),
+    Column("latency_p99", Float),
+    sqlite_with_rowid=False,
 )
 
 journal_position = Table(

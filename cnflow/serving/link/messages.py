@@ -206,7 +206,7 @@ def state_of(is_ready: bool, models: Mapping[str, ModelStatus]) -> State:  # noq
 
 def models_from(state: State) -> dict[str, ModelStatus]:
     """Models by name, of a `State` that came."""
-    return {name: ModelStatus(name, [VersionStatus(*each) for each in versions]) for name, versions in state.models}
+    return {name: ModelStatus(name, [_version(each) for each in versions]) for name, versions in state.models}
 
 
 def failure_of(number: int, error: ServingError) -> Failure:
@@ -218,3 +218,7 @@ def failure_of(number: int, error: ServingError) -> Failure:
 def error_from(failure: Failure) -> ServingError:
     """`ServingError` of a `Failure`."""
     return ServingError(failure.message, failure.status, failure.code, failure.retry_after, failure.details)
+
+
+def _version(fields: VersionStatus) -> VersionStatus:
+    return VersionStatus(*fields[:-1], tuple(fields[-1]))  # sequences arrive as lists
