@@ -24,7 +24,7 @@ from cnflow.serving.call_runner import CallRunner
 from cnflow.serving.failures import ending
 from cnflow.serving.gauges import CallsNow
 from cnflow.serving.metrics import ServingMetrics
-from cnflow.serving.places import Place, choose_executor, function_of, provisional_name, with_options_of_app
+from cnflow.serving.places import Place, choose_executor, function_of, provisional_name, status_of, with_options_of_app
 from cnflow.serving.served_model import Call, Change, ServedModel
 from cnflow.serving.service import ModelStatus, ServingError, VersionStatus
 from cnflow.serving.versions import Load, Moved, Refused, Unload, Version, roll_failed
@@ -390,17 +390,4 @@ class LiveService:
                     model.router.on_digest(version, digest, is_named=bool(place.config.version))
 
     def _status_of(self, version: Version) -> VersionStatus:
-        place: Place = version.source
-        return VersionStatus(
-            version=version.name,
-            weight=version.weight,
-            is_shadow=version.shadow > 0,
-            state=version.state.value,
-            reason=version.reason,
-            image=str(place.config.image or place.executor.image),
-            digest=version.digest,
-            description=place.description,
-            workers=self._warm_ups.workers(version),
-            in_flight=version.in_flight,
-            aliases=version.aliases,
-        )
+        return status_of(version, self._warm_ups.workers(version))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnflow.errors import ConfigurationError
 from cnflow.model.batching import BatchLimits
 from cnflow.model.task import AppFunction, AppKind
+from cnflow.serving.service import VersionStatus
 from cnflow.tasks.models import Model
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cnflow.model.image import Image
     from cnflow.model.status import ExecutorStatus
     from cnflow.model.task import RunOptions
+    from cnflow.serving.versions import Version
 
 logger = logging.getLogger(__name__)
 
@@ -198,3 +200,21 @@ def provisional_name(config: VersionConfig, taken: Sequence[str]) -> str:
         number += 1
         name = f"{tag}-{number}"
     return name
+
+
+def status_of(version: Version, workers: int) -> VersionStatus:
+    """Return the state of *version*, which *workers* workers have loaded."""
+    place: Place = version.source
+    return VersionStatus(
+        version=version.name,
+        weight=version.weight,
+        is_shadow=version.shadow > 0,
+        state=version.state.value,
+        reason=version.reason,
+        image=str(place.config.image or place.executor.image),
+        digest=version.digest,
+        description=place.description,
+        workers=workers,
+        in_flight=version.in_flight,
+        aliases=version.aliases,
+    )
