@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from benchmarks.monitoring_data import make_database
+from benchmarks.monitoring_models import add_models
 from cnflow.monitoring.dashboard.app import build_app
 from cnflow.monitoring.dashboard.server import listen
 from cnflow.monitoring.queries.reader import Reader
@@ -56,6 +57,7 @@ def made_database(folder):
     (logs / "block-0.log").write_text("manager started\n<script>alert(2)</script>\n")
     make_database(path, run=LARGE, tasks=10_000, folder=folder / "large")
     make_database(path, run=SMALL, tasks=60, seed=1, nodes=4, folder=folder / "small")
+    add_models(path, run=LARGE)
     make_database(path, run=LIVE, tasks=400, seed=2, nodes=4, is_live=True, folder=folder / "live")
     return path
 

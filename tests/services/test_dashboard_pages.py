@@ -23,6 +23,8 @@ PAGES = {
     "block": f"/runs/{LIVE}/blocks/cluster/0",
     "nodes": f"/runs/{SMALL}/nodes",
     "node": f"/runs/{LARGE}/nodes/m000",
+    "models": f"/runs/{LARGE}/models",
+    "models-none": f"/runs/{SMALL}/models",
     "efficiency": f"/runs/{LARGE}/efficiency",
 }
 

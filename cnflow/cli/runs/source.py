@@ -18,7 +18,17 @@ from cnflow.control_socket import FILE, ask
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.model.task import TaskState
 from cnflow.monitoring.queries.lifetimes import lived
-from cnflow.monitoring.queries.views import AppView, BlockView, ErrorGroup, Page, RunView, Step, TaskDetail, TaskView
+from cnflow.monitoring.queries.views import (
+    AppView,
+    BlockView,
+    ErrorGroup,
+    ModelView,
+    Page,
+    RunView,
+    Step,
+    TaskDetail,
+    TaskView,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +61,9 @@ class Overview(msgspec.Struct, kw_only=True, frozen=True):
     errors: list[ErrorGroup]
     steps: list[Step]
     """Progress in equal intervals; empty without monitoring."""
+
+    models: list[ModelView] = []
+    """Versions of served models; empty without monitoring."""
 
     spent: str = ""
     files_moving: int = 0
@@ -192,7 +205,8 @@ class RunSource:
         if reader is None:
             return {"errors": [], "steps": []}
         errors, steps = reader.errors(self.place.id, limit=_ERRORS), reader.steps(self.place.id, points=_STEPS)
-        return {"errors": list(errors), "steps": list(steps), "is_recorded": True}
+        models = list(reader.models(self.place.id))
+        return {"errors": list(errors), "steps": list(steps), "models": models, "is_recorded": True}
 
 
 def check_states(states: Sequence[str]) -> None:

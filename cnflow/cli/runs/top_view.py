@@ -125,6 +125,8 @@ def picture(overview: Overview, rates: Rates, *, now: float, height: int = 0) ->
         parts += [Text(), _apps(overview.apps, rows)]
     if overview.executors:
         parts += [Text(), _executors(overview)]
+    if overview.models:
+        parts += [Text(), _models(overview, rows)]
     if overview.blocks:
         parts += [Text(), _blocks(overview, rows)]
     if overview.errors:
@@ -136,7 +138,7 @@ def _rows_for(height: int, overview: Overview) -> int:
     """Rows that each table may have, so that all are seen."""
     if not height:
         return 1_000
-    tables = sum(map(bool, (overview.apps, overview.blocks, overview.errors)))
+    tables = sum(map(bool, (overview.apps, overview.models, overview.blocks, overview.errors)))
     others = 4 + (len(overview.executors) + 2 if overview.executors else 0) + 3 * tables
     return max(_LEAST_ROWS, (height - others) // max(1, tables))
 
@@ -197,6 +199,20 @@ def _executors(overview: Overview) -> Table:
         numbers = (str(each[name]) for name in ("blocks", "managers", "workers"))
         table.add_row(Text(printable(each["label"])), Text(printable(each["image"]) or "-"), *numbers)
     return table
+
+
+def _models(overview: Overview, rows: int) -> Table:
+    heads = ("model", "state", "share", "requests", "errors", "p50", "p99", "rows a batch", "workers", "waiting")
+    table = _table(*heads, right=range(2, 10))
+    for each in overview.models[:rows]:
+        name = printable(f"{each.model}@{each.version}" if each.version else f"{each.model} (no version)")
+        seconds = ("-" if value is None else brief_duration(value) for value in (each.latency[0], each.latency[2]))
+        share = "shadow" if each.is_shadow else "-" if each.weight is None else f"{each.weight:.0%}"
+        batch = _figure(each.rows / each.batches) if each.batches else "-"
+        gauges = ("-" if value is None else f"{value:,}" for value in (each.workers, each.waiting))
+        counts = (f"{each.requests:,}", f"{each.errors:,}")
+        table.add_row(Text(name), Text(printable(each.state) or "-"), share, *counts, *seconds, batch, *gauges)
+    return _and_more(table, len(overview.models) - rows)
 
 
 def _blocks(overview: Overview, rows: int) -> Table:

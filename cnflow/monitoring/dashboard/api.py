@@ -117,6 +117,11 @@ ANSWERS: dict[str, Callable[[Reader, Query], object]] = {
         query.run, query.path["manager"], points=query.limit(600, "points")
     ),
     "/runs/{run}/images": lambda reader, query: reader.images(query.run),
+    "/runs/{run}/models": lambda reader, query: reader.models(query.run),
+    "/runs/{run}/model_steps": lambda reader, query: reader.model_steps(
+        query.run, points=query.limit(600, "points"), model=query.text("model"), version=query.text("version")
+    ),
+    "/runs/{run}/model_changes": lambda reader, query: reader.model_changes(query.run, limit=query.limit(200)),
     "/runs/{run}/files": lambda reader, query: reader.files(
         query.run, text=query.text("text"), limit=query.limit(200), after=query.after()
     ),
@@ -144,6 +149,9 @@ WORDS = {
     "/runs/{run}/nodes": "Managers on their nodes",
     "/runs/{run}/nodes/{manager}/samples": "Resources of a node over time",
     "/runs/{run}/images": "Images, and where they were used",
+    "/runs/{run}/models": "Versions of served models",
+    "/runs/{run}/model_steps": "Requests of served models in equal intervals",
+    "/runs/{run}/model_changes": "What happened to served models, newest first",
     "/runs/{run}/files": "Files, by task",
     "/runs/{run}/errors": "Causes of failures, the most frequent first",
     "/runs/{run}/bars": "What each worker did, over time",

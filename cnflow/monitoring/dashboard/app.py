@@ -53,6 +53,7 @@ _PAGES = {
     "/runs/{run}/blocks/{executor}/{block}": "blocks:block",
     "/runs/{run}/nodes": "nodes:nodes",
     "/runs/{run}/nodes/{manager}": "nodes:node",
+    "/runs/{run}/models": "models:models",
     "/runs/{run}/efficiency": "efficiency:efficiency",
 }
 """Module and function of each page, by its address."""

@@ -18,6 +18,9 @@ _LIST = {
     "blocks": views.BlockView,
     "nodes": views.NodeView,
     "images": views.ImageView,
+    "models": views.ModelView,
+    "model_steps": views.ModelStep,
+    "model_changes": views.ModelChange,
     "files": views.FileView,
     "errors": views.ErrorGroup,
     "bars": views.Bar,
@@ -39,6 +42,8 @@ _PARAMETERS: dict[str, tuple[str, str]] = {
     "points": ("integer", "Most points of the answer"),
     "start": ("number", "Unix time"),
     "end": ("number", "Unix time"),
+    "model": ("string", "Name of the served model"),
+    "version": ("string", "Version of the served model"),
     "grouping": ("string", "none, app, or app and state; empty chooses by size"),
 }
 _FILTER = ("state", "app", "host", "image", "executor", "error_group", "text")
@@ -48,6 +53,8 @@ _OF_ADDRESS: dict[str, tuple[str, ...]] = {
     "tasks": (*_FILTER, "limit", "after", "before"),
     "samples": ("points",),
     "nodes": ("limit",),
+    "model_steps": ("points", "model", "version"),
+    "model_changes": ("limit",),
     "files": ("text", "limit", "after"),
     "errors": ("limit",),
     "bars": ("start", "end", "limit"),

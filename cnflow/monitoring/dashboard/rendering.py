@@ -48,6 +48,7 @@ TABS = (
     ("errors", "Errors", "/errors"),
     ("files", "Files", "/files"),
     ("images", "Images", "/images"),
+    ("models", "Models", "/models"),
     ("efficiency", "Efficiency", "/efficiency"),
 )
 """Pages of a run: name, title, and end of the URL."""

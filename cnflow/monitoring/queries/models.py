@@ -41,8 +41,9 @@ def versions(connection: Connection, found: views.RunView) -> list[views.ModelVi
 def _histograms(connection: Connection, run_id: str) -> Histograms:
     columns = schema.model_histogram.c
     found: Histograms = {}
-    for row in connection.execute(select(schema.model_histogram).where(columns.run_id == run_id)):
-        found.setdefault((row.model, row.version, row.kind), []).append((row.upper, row.count))
+    wanted = select(columns.model, columns.version, columns.kind, columns.upper, columns["count"])
+    for model, version, kind, upper, count in connection.execute(wanted.where(columns.run_id == run_id)):
+        found.setdefault((model, version, kind), []).append((upper, count))
     return found
 
 
@@ -113,7 +114,7 @@ _LEAST_WIDTH = 5
 _SUMMED = ("requests", "refused", "errors", "rows", "batches")
 
 
-def _step(moment: float, row: Row[Any] | None) -> views.ModelStep:
+def _step(moment: float, row: Any) -> views.ModelStep:  # noqa: ANN401 - a row of the query above, or None
     if row is None:
         nothing = dict.fromkeys(_SUMMED, 0)
         return views.ModelStep(time=moment, **nothing, in_flight=None, waiting=None, latency_p50=None, latency_p99=None)

@@ -40,6 +40,8 @@ class RunReport(NamedTuple):
     made: float
     """Unix time."""
 
+    models: Sequence[views.ModelView] = ()
+
 
 def collect(reader: Reader, run: str, now: float) -> RunReport:
     """Return the report of the run with the id *run*, made at *now*."""
@@ -57,4 +59,5 @@ def collect(reader: Reader, run: str, now: float) -> RunReport:
         images=reader.images(run),
         usage=reader.usage(run),
         made=now,
+        models=reader.models(run),
     )

@@ -35,6 +35,7 @@ def page(report: RunReport) -> str:
         _section("Tasks a second", plots.throughput_plot(report.steps)),
         _section("Apps", plots.apps_plot(report.apps) + _apps(report)),
         _section("Workers", plots.workers_plot(report.bars)),
+        _models(report),
         _errors(report),
         _failed(report),
         _usage(report),
@@ -184,6 +185,26 @@ def _nodes(report: RunReport) -> str:
     ]
     heads = ("node", "block", "workers", "cores", "memory", "GPUs", "tasks", "busy", "end")
     return _section("Nodes", _table(heads, rows, {2, 3, 4, 6, 7}))
+
+
+def _models(report: RunReport) -> str:
+    if not report.models:
+        return ""
+    rows = [
+        (
+            each.model,
+            each.version or "none was chosen",
+            f"{each.requests:,}",
+            f"{each.errors:,}",
+            f"{each.refused:,}",
+            *("-" if value is None else brief_duration(value) for value in each.latency),
+            _number(each.rows / each.batches) if each.batches else "-",
+            f"{each.image} {each.digest[:12]}".strip() or "-",
+        )
+        for each in report.models
+    ]
+    heads = ("model", "version", "requests", "errors", "refused", "p50", "p95", "p99", "rows a batch", "image")
+    return _section("Models", _table(heads, rows, {2, 3, 4, 5, 6, 7, 8}))
 
 
 def _images(report: RunReport) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cnflow.errors import ConfigurationError
-from cnflow.monitoring.dashboard.pages import errors, files, images, run, runs, task, tasks
+from cnflow.monitoring.dashboard.pages import errors, files, images, models, run, runs, task, tasks
 from cnflow.monitoring.dashboard.rendering import STATIC, error_page
 from cnflow.monitoring.queries import views
 
@@ -122,6 +122,39 @@ def a_detail(task_view: views.TaskView, **changed: Any) -> views.TaskDetail:
     return views.TaskDetail(**{**values, **changed})
 
 
+def a_version(name: str = "0.2", **changed: Any) -> views.ModelView:
+    """Return a version of a served model."""
+    values: dict[str, Any] = {
+        "model": "digits",
+        "version": name,
+        "state": "ready",
+        "reason": "",
+        "image": "registry/digits:0.2",
+        "digest": "ab" * 32,
+        "weight": 0.9,
+        "is_shadow": False,
+        "workers": 4,
+        "in_flight": 3,
+        "waiting": 2,
+        "first": BEGAN,
+        "last": BEGAN + 60,
+        "requests": 12_345,
+        "refused": 17,
+        "errors": 5,
+        "rows": 50_000,
+        "batches": 10_000,
+        "copies": 0,
+        "copy_errors": 0,
+        "pieces": 0,
+        "attempts": 1,
+        "latency": (0.0042, 0.011, 0.087),
+        "queue": (0.0011, 0.003, 0.02),
+        "compute": (0.0008, 0.001, 0.002),
+        "batch_sizes": [(4.0, 2_500), (8.0, 7_500)],
+    }
+    return views.ModelView(**{**values, **changed})
+
+
 class FakeReader:
     """Answers as `cnflow.monitoring.queries.reader.Reader` does; tests exchange its attributes."""
 
@@ -134,6 +167,8 @@ class FakeReader:
         self.details = {7: a_detail(a_task())}
         self.groups: list[views.ErrorGroup] = []
         self.image_views: list[views.ImageView] = []
+        self.model_views: list[views.ModelView] = []
+        self.changes: list[views.ModelChange] = []
         self.file_views: list[views.FileView] = []
         self.rows: list[views.TaskView] = [a_task(number) for number in range(30)]
         self.counts = {
@@ -201,6 +236,14 @@ class FakeReader:
         """Return images."""
         return self.image_views
 
+    def models(self, _: str) -> list[views.ModelView]:
+        """Return versions of models."""
+        return self.model_views
+
+    def model_changes(self, _: str, *, limit: int) -> list[views.ModelChange]:
+        """Return what happened."""
+        return self.changes[:limit]
+
     def files(self, _: str, **asked: Any) -> list[views.FileView]:
         """Return files."""
         self.asked = asked
@@ -237,6 +280,7 @@ def make_app(reader: Any, static: Path = STATIC) -> Starlette:
             Route(f"{base}/tasks/{{task:int}}/why", task.why),
             Route(f"{base}/errors", errors.errors),
             Route(f"{base}/images", images.images),
+            Route(f"{base}/models", models.models),
             Route(f"{base}/files", files.files),
             Mount("/static", StaticFiles(directory=static)),
         ],

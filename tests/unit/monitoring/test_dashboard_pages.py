@@ -22,13 +22,14 @@ from tests.unit.monitoring.dashboard_data import (
     a_run,
     a_task,
     a_try,
+    a_version,
     make_app,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES = ("/", *(f"/runs/6f0e{end}" for end in ("", "/tasks", "/tasks/7", "/errors", "/images", "/files")))
+PAGES = ("/", *(f"/runs/6f0e{end}" for end in ("", "/tasks", "/tasks/7", "/errors", "/images", "/files", "/models")))
 
 
 class Markup(HTMLParser):
@@ -74,6 +75,23 @@ def hostile(reader: FakeReader) -> None:
         stderr_tail=HOSTILE,
         signal=HOSTILE,
     )
+    reader.model_views = [
+        a_version(HOSTILE, model=HOSTILE, state=HOSTILE, reason=HOSTILE, image=HOSTILE, digest=HOSTILE)
+    ]
+    reader.changes = [
+        views.ModelChange(
+            time=BEGAN,
+            model=HOSTILE,
+            version=HOSTILE,
+            state=HOSTILE,
+            reason=HOSTILE,
+            weights={HOSTILE: 0.5},
+            executor=HOSTILE,
+            manager=HOSTILE,
+            worker=0,
+            seconds=1.5,
+        )
+    ]
     file = views.FileView(
         task=7,
         number=0,
@@ -297,3 +315,28 @@ def test_task_of_a_crashed_run_does_not_go_on(client: Client, reader: FakeReader
         ],
     )
     assert "<title>running: 4.0 s</title>" in client.get("/runs/4c/tasks/7").text
+
+
+def test_models_are_shown_with_their_figures_and_what_happened(reader, client):
+    reader.model_views = [
+        a_version(),
+        a_version("0.3", weight=0.0, is_shadow=True, copies=12, copy_errors=1, state="loading", reason="no worker yet"),
+        a_version("", state="", image="", digest="", requests=17, workers=None, in_flight=None, weight=None),
+    ]
+    change = views.ModelChange(
+        time=BEGAN, model="digits", version="", state="weights", reason="", weights={"0.2": 0.9, "0.1": 0.1},
+        executor="", manager="", worker=-1, seconds=None,
+    )  # fmt: skip
+    reader.changes = [change]
+    text = client.get("/runs/6f0e/models").text
+    for shown in ("12,345", "4.2 ms · 11 ms · 87 ms", "90 %", "shadow: 12 copies, 1 failed", "no worker yet"):
+        assert shown in text
+    assert "none was chosen" in text
+    assert "sha256:abababababab" in text
+    assert re.search(r"Batches of 0\.2: 10,000", text)
+    assert 'data-chart="model"' in text
+    assert "0.<wbr>2 90 %" in text
+
+
+def test_run_that_serves_no_models_says_how_to(client):
+    assert "This run serves no models" in client.get("/runs/6f0e/models").text

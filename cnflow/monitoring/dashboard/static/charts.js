@@ -114,7 +114,22 @@
     if (!lists.some((steps) => steps.length)) return { words: "Neither run has tasks." };
     return { plots: [{ title: "Tasks done, by time since the start", text: (value) => number(value, 0), columns: uPlot.join(tables), series: names.map((label, at) => ({ label, paint: at ? "series-2" : "series-1", spansGaps: true })) }] };
   };
-  const KINDS = { progress, samples, "node-samples": nodeSamples, compared };
+  const model = ([steps]) => {
+    if (!steps.length) return { words: "No request has come yet." };
+    const length = lengthOf(steps);
+    const times = steps.map((step) => step.time);
+    const rate = (name) => steps.map((step) => step[name] / length);
+    const answered = steps.map((step) => (step.requests - step.errors - step.refused) / length);
+    const column = (name) => steps.map((step) => step[name]);
+    const plots = [
+      { title: "Requests per second", isTime: true, text: (value) => number(value, 1), columns: [times, answered, rate("errors"), rate("refused")], series: [{ label: "answered", paint: "state-done", fill: 15 }, { label: "errors", paint: "state-failed", fill: 15 }, { label: "refused", paint: "state-cancelled", fill: 15 }] },
+      { title: "Latency", isTime: true, text: seconds, columns: [times, column("latency_p50"), column("latency_p99")], series: [{ label: "50 of 100", paint: "series-1", spansGaps: true }, { label: "99 of 100", paint: "series-2", spansGaps: true }] },
+      { title: "Rows a batch", isTime: true, text: (value) => number(value, 1), columns: [times, steps.map((step) => step.batches ? step.rows / step.batches : null)], series: [{ label: "rows", paint: "series-6", spansGaps: true }] },
+      { title: "Calls", isTime: true, text: (value) => number(value, 0), columns: [times, column("in_flight"), column("waiting")], series: [{ label: "running", paint: "state-running", spansGaps: true }, { label: "waiting", paint: "state-waiting", spansGaps: true }] },
+    ];
+    return { plots: plots.filter((plot) => plot.columns.slice(1).some(hasValues)) };
+  };
+  const KINDS = { progress, model, samples, "node-samples": nodeSamples, compared };
 
   // -- Drawing --------------------------------------------------------------------------------------------------------
   const axes = (plot) => {
