@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from benchmarks.monitoring_data import make_database
+from benchmarks.monitoring_models import add_models
 from cnflow.cli.commands.monitor import url_of
 from cnflow.errors import ConfigurationError
 from cnflow.monitoring.dashboard import api, live, metrics, openapi
@@ -27,6 +28,7 @@ ORIGIN = "http://127.0.0.1:8080"
 def reader(tmp_path_factory):
     path = tmp_path_factory.mktemp("monitoring") / "monitoring.db"
     make_database(path, tasks=200, run="run-1", folder=path.parent / "000")
+    add_models(path, run="run-1", intervals=3)
     make_database(path, tasks=200, run="run-2", is_live=True, folder=path.parent / "001")
     made = Reader(str(path))
     yield made
