@@ -9,6 +9,7 @@ from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
 from cnflow.config.dashboard import Dashboard
 from cnflow.config.ec2 import EC2Provider
+from cnflow.config.engine_executors import FuturesExecutor, MPIPoolExecutor
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.files import load_config
@@ -46,6 +47,7 @@ __all__ = [
     "EC2Provider",
     "ExecutorSettings",
     "ExistingPool",
+    "FuturesExecutor",
     "GoogleCloudProvider",
     "GridEngineProvider",
     "HighThroughputExecutor",
@@ -58,6 +60,7 @@ __all__ = [
     "Listen",
     "LocalProvider",
     "LogFiles",
+    "MPIPoolExecutor",
     "ModelConfig",
     "MonitoringHub",
     "Mount",

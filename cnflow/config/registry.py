@@ -189,6 +189,8 @@ EXECUTORS: Registry[ExecutorSettings] = Registry(
     {
         "threads": "cnflow.config.executors:ThreadPoolExecutor",
         "high_throughput": "cnflow.config.executors:HighThroughputExecutor",
+        "futures": "cnflow.config.engine_executors:FuturesExecutor",
+        "mpi_pool": "cnflow.config.engine_executors:MPIPoolExecutor",
     },
 )
 

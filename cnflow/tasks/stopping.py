@@ -3,7 +3,7 @@
 ::
 
     worker process:         cnflow.worker.interruption.Guard    raises the stop from a signal handler
-    thread of the driver:   cnflow.executors.threads.stopping   raises it in the thread, or ends the command
+    thread of the driver:   cnflow.tasks.thread_stopping   raises it in the thread, or ends the command
 
     shell, environment ──hold──> set up ──wait (a stop is raised only here)──> hold ──> undo, end_group(process)
 

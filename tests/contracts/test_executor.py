@@ -1,11 +1,14 @@
 """`ExecutorContract` on every executor of cnflow."""
 
+import concurrent.futures
 import itertools
+import multiprocessing
 import uuid
 
 import pytest
 
-from cnflow.config import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.config import FuturesExecutor, HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.executors.engines.pools import make_futures
 from cnflow.executors.high_throughput import make_backend
 from cnflow.executors.threads.executor import ThreadPoolBackend
 from cnflow.ids import RunId
@@ -39,3 +42,22 @@ class TestHighThroughputOverTCP(TestHighThroughput):
     @pytest.fixture
     def settings(self):
         return {"address": "127.0.0.1", "encrypted": True}
+
+
+class TestPoolOfThreads(ExecutorContract):
+    stops_tasks = False
+
+    @pytest.fixture
+    def make_executor(self, tmp_path):
+        settings = FuturesExecutor(pool=concurrent.futures.ThreadPoolExecutor, arguments={"max_workers": 2})
+        return lambda: make_futures(settings, RunContext(RunId("test"), tmp_path))
+
+
+class TestPoolOfProcesses(ExecutorContract):
+    stops_tasks = False
+
+    @pytest.fixture
+    def make_executor(self, tmp_path):
+        spawned = {"max_workers": 2, "mp_context": multiprocessing.get_context("forkserver")}
+        settings = FuturesExecutor(pool=concurrent.futures.ProcessPoolExecutor, arguments=spawned)
+        return lambda: make_futures(settings, RunContext(RunId("test"), tmp_path))

@@ -18,9 +18,7 @@ import time
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError, RemoteError
-from cnflow.executors.threads.output import redirect
-from cnflow.executors.threads.stopping import Run, Stopped, Timer
+from cnflow.errors import AppTimeout, ExecutorClosedError, RemoteError
 from cnflow.ids import TaskId
 from cnflow.model.image import NO_IMAGE
 from cnflow.model.provenance import driver_place
@@ -44,7 +42,8 @@ from cnflow.tasks.call import (
 from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.staging import steps
 from cnflow.tasks.staging.copies import copies, remove_noted
-from cnflow.tasks.streams import open_sinks, target_of
+from cnflow.tasks.thread_output import call_in_thread
+from cnflow.tasks.thread_stopping import Run, Stopped, Timer
 from cnflow.text import describe_error, duration
 
 if TYPE_CHECKING:
@@ -221,7 +220,7 @@ class ThreadPoolBackend:
             overrun = AppTimeout(app.name, options.walltime)
             alarm = self._timer.after(options.walltime, lambda: run.stop(overrun))
         try:
-            value = run_call(what, CallContext(run)) if app.kind == BASH else _call_with_streams(task, run)
+            value = run_call(what, CallContext(run)) if app.kind == BASH else call_in_thread(what, run, task.title)
             return value if app.kind == JOIN else check_outputs(what, value)  # its tasks make them
         finally:
             if alarm is not None:
@@ -239,25 +238,3 @@ def _failure(error: BaseException) -> tuple[BaseException, str]:
         return BaseException.with_traceback(error, trace), describe_error(error)
     name, message = name_of_type(error), message_of(error)
     return RemoteError(name, message, traceback_text(error)), f"{name}: {message}"
-
-
-def _call_with_streams(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
-    """Call a Python app with its own stdout and stderr."""
-    options = task.options
-    if options.env or options.sandbox:
-        asked = "sandbox=True" if options.sandbox else "env="
-        raise ConfigurationError(
-            f"{task.title} asks for {asked}, which changes the whole process, and runs in one thread of many. "
-            "Run it on a HighThroughputExecutor.",
-        )
-    run.hold()
-    with contextlib.ExitStack() as undo:
-        sinks = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
-        for name, sink in zip(("stdout", "stderr"), sinks, strict=True):
-            if sink is not None:
-                undo.enter_context(redirect(name, sink.file.fileno()))
-        run.release()
-        try:
-            return call_function(task.app.function, task.args, task.kwargs, run.set_wake)
-        finally:
-            run.hold()

@@ -219,7 +219,7 @@ import sys
 from types import SimpleNamespace
 from cnflow.model.task import RunOptions
 from cnflow.tasks import call, environment
-from cnflow.executors.threads.output import redirect
+from cnflow.tasks.thread_output import redirect
 
 report = open({str(tmp_path / "report")!r}, "w")
 assert sys.stdout is None and sys.stderr is None

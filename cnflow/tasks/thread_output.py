@@ -14,8 +14,15 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any
 
+from cnflow.errors import ConfigurationError
+from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.streams import open_sinks, target_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cnflow.tasks.call import Call
+    from cnflow.tasks.thread_stopping import Run
 
 _lock = threading.Lock()
 
@@ -55,3 +62,35 @@ def redirect(name: str, descriptor: int) -> Iterator[None]:
             if not stream.files and getattr(sys, name, None) is stream:
                 setattr(sys, name, None if isinstance(stream.original, _Nothing) else stream.original)
         file.close()
+
+
+def call_in_thread(call: Call, run: Run, title: str) -> Any:  # noqa: ANN401 - the user's value
+    """Call a Python app in this thread with its own stdout and stderr, and return its value.
+
+    Args:
+        call: of the app.
+        run: of this thread.
+        title: of the task, for messages.
+
+    Raises:
+        Exception: any that the function raises.
+        ConfigurationError: the call has options that change the whole process.
+    """
+    options = call.options
+    if options.env or options.sandbox:
+        asked = "sandbox=True" if options.sandbox else "env="
+        raise ConfigurationError(
+            f"{title} asks for {asked}, which changes the whole process, and runs in one thread of many. "
+            "Run it on a HighThroughputExecutor.",
+        )
+    run.hold()
+    with contextlib.ExitStack() as undo:
+        sinks = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
+        for name, sink in zip(("stdout", "stderr"), sinks):
+            if sink is not None:
+                undo.enter_context(redirect(name, sink.file.fileno()))
+        run.release()
+        try:
+            return call_function(call.function, call.args, call.kwargs, run.set_wake)
+        finally:
+            run.hold()
