@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError
 from cnflow.model.batching import BatchPart
-from cnflow.model.task import NO_OPTIONS, Outcome
+from cnflow.model.task import NO_OPTIONS, Outcome, RunOptions
 from cnflow.serving.deadlines import Deadlines
 from cnflow.serving.failures import decide
 from cnflow.serving.public_words import public_words
 from cnflow.serving.served_model import Call, ServedModel
 from cnflow.serving.service import Prediction, ServingError
+from cnflow.serving.traces import parse_traceparent
 from cnflow.serving.versions import VersionState
 from cnflow.tasks.models import STREAM
 from cnflow.text import describe_error
@@ -172,7 +173,7 @@ class CallRunner:
                 place.app,
                 args,
                 None,
-                NO_OPTIONS,
+                self._options(call),
                 BatchPart(request.row_count, apart, request.is_bulk),
                 done=functools.partial(self._on_outcome, call),
                 piece=None if call.pieces is None else functools.partial(self._on_piece, call),
@@ -181,6 +182,15 @@ class CallRunner:
             logger.exception("a call of %s cannot be submitted", request.model)
             code = "unserializable" if isinstance(error, CnflowError) else "internal_error"
             self._end(call, error=ServingError(f"The call cannot be sent: {describe_error(error)}", 500, code))
+
+    @staticmethod
+    def _options(call: Call) -> RunOptions:
+        """Give a call that no other shares ``predict`` with the trace of its caller; a batch has none to go by."""
+        limits = call.version.source.app.batching if call.version is not None else None
+        if not call.request.traceparent or (call.pieces is None and (limits is None or limits.max_batch != 1)):
+            return NO_OPTIONS
+        context = parse_traceparent(call.request.traceparent)
+        return NO_OPTIONS if context is None else RunOptions(env={"TRACEPARENT": context.header})
 
     def _on_outcome(self, call: Call, outcome: Outcome) -> None:
         if call.is_over:

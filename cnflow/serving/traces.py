@@ -38,6 +38,11 @@ class TraceContext(NamedTuple):
     span: int
     is_sampled: bool
 
+    @property
+    def header(self) -> str:
+        """The context as a header, made anew: what a caller wrote goes nowhere else."""
+        return f"00-{self.trace:032x}-{self.span:016x}-{int(self.is_sampled):02x}"
+
 
 class CallRecord(NamedTuple):
     """A call that has ended; times in seconds since 1970."""

@@ -78,3 +78,9 @@ def test_callers_flag_goes_before_the_share_and_failures_are_traced(flags, share
 def test_share_of_the_calls_without_a_context_is_traced():
     traces = RequestTraces(lambda _: None, 0.1, random.Random(1))
     assert 60 < sum(traces.wants("", 200) for _ in range(1000)) < 140
+
+
+def test_header_is_made_of_the_numbers_and_not_of_the_callers_text():
+    text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert parse_traceparent(text).header == text
+    assert parse_traceparent("00- 1_0-0X1-00-what else").header == f"00-{16:032x}-{1:016x}-00"
