@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,14 @@ VENVS = ROOT / "benchmarks" / ".venv-serving"
 """Environments of the peers, one each: their requirements do not go together."""
 
 CNFLOW = "cnflow"
+_KINDS = {
+    "front": "cnflow.serving.processes.front",
+    "interchange": "cnflow.interchange",
+    "worker": "cnflow/worker/",
+    "manager": "cnflow/manager/",
+}
+"""Part of the command line of each kind of process."""
+
 _STARTS_WITHIN = 240.0
 
 
@@ -129,9 +138,13 @@ class Server:
             found |= more
         return sorted(found)
 
-    def memory(self) -> int:
-        """Bytes that all of its processes have for themselves alone, and their share of what they have together."""
-        return sum(_pss(pid) for pid in self.pids())
+    def memory_by_kind(self) -> dict[str, int]:
+        """Bytes that its processes have for themselves alone, and their share of what they have together, by kind."""
+        assert self._process is not None
+        found: Counter[str] = Counter()
+        for pid in self.pids():
+            found["server" if pid == self._process.pid else _kind_of(pid)] += _pss(pid)
+        return dict(sorted(found.items()))
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
@@ -145,6 +158,16 @@ class Server:
 
 def _environment(name: str) -> Path:
     return VENVS / name.lower().replace(" ", "-")
+
+
+def _kind_of(pid: int) -> str:
+    """Name of the role of a process, by its command line."""
+    with contextlib.suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        for kind, module in _KINDS.items():
+            if module in command:
+                return kind
+    return "others"
 
 
 def _pss(pid: int) -> int:
