@@ -1,7 +1,7 @@
 """cnflow itself: ``python -m benchmarks.serving.ours --port N --model heavy [--batch]`` serves until SIGTERM.
 
-One worker, as each peer has one replica. With ``--graph N`` it prints the time of N calls in the graph instead, beside
-calls of the function itself.
+One worker, as each peer has one replica. With ``--graph N`` it prints what a call takes instead, in N calls each: of
+the function itself, in the graph, and over HTTP.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import signal
 import statistics
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cnflow
 from benchmarks.serving import model
+from benchmarks.serving.load import Generator, Plan, Target
 from cnflow.config import HighThroughputExecutor, ModelConfig, ServeConfig, VersionConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_ROUNDS = 20
+"""Turns that the kinds of calls take: what else the machine does meets all of them."""
 
 
 def main() -> None:
@@ -54,17 +58,40 @@ def serve(options: argparse.Namespace, folder: str) -> None:
 
 
 def graph(name: str, count: int, folder: str) -> dict[str, float]:
-    """Return the median milliseconds of a call in the graph, and of the function itself in this process."""
+    """Return the median milliseconds of a call of the function, in the graph and over HTTP, and what each adds.
+
+    All three take turns within one run, with one worker and one caller. What one adds to another is the median of the
+    differences within the rounds: a round that was disturbed as a whole counts as any other.
+    """
     rows = model.inputs(1)
-    executor = HighThroughputExecutor(max_workers=1)
-    with cnflow.load(cnflow.Config(executors=[executor], run_dir=folder)):
+    served = ModelConfig(name=name, versions=[VersionConfig(module=f"benchmarks.serving.{name}")])
+    with cnflow.load(cnflow.Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=folder)):
         predict = cnflow.predict_app(module=f"benchmarks.serving.{name}")
-        for _ in range(20):
-            predict(rows).result(60)
-        calls = [_timed(lambda: predict(rows).result(60)) for _ in range(count)]
-    model.predict_with(name, rows)
+        with cnflow.Serve(served, port=0) as server:
+            server.wait_until_ready(120)
+            target = Target(f"{server.url}/v1/models/{name}:predict", [json.dumps({"rows": rows}).encode()])
+            each = max(1, count // _ROUNDS)
+            rounds = [_round(name, rows, predict, target, each) for _ in range(1 + _ROUNDS)][1:]
+    direct, in_graph, over_http = ([1e3 * found[kind] for found in rounds] for kind in range(3))
+    return {
+        "direct_ms": statistics.median(direct),
+        "graph_ms": statistics.median(in_graph),
+        "http_ms": statistics.median(over_http),
+        "graph_adds_ms": statistics.median(map(float.__sub__, in_graph, direct)),
+        "http_adds_ms": statistics.median(map(float.__sub__, over_http, in_graph)),
+    }
+
+
+def _round(
+    name: str, rows: list[list[float]], predict: Callable[..., Any], target: Target, count: int
+) -> tuple[float, float, float]:
+    """Return the median seconds of *count* calls of each kind."""
     direct = [_timed(lambda: model.predict_with(name, rows)) for _ in range(count)]
-    return {"graph_ms": 1e3 * statistics.median(calls), "direct_ms": 1e3 * statistics.median(direct)}
+    in_graph = [_timed(lambda: predict(rows).result(60)) for _ in range(count)]
+    over_http = Generator(target, Plan(1, 60.0, count)).run()
+    if over_http.failed:
+        raise RuntimeError(f"requests failed: {over_http.failures}")
+    return statistics.median(direct), statistics.median(in_graph), over_http.percentile(0.5)
 
 
 def _timed(call: Callable[[], object]) -> float:

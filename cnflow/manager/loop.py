@@ -166,8 +166,8 @@ class Loop:
             self._link.receive(ready, self._on_message, now)
             if self._bulk.receive(ready, now):
                 self._state.on_blobs()
-            for worker, events in self._workers.ready(ready):
-                self._read_worker(worker, events, now)
+            for worker, source, events in self._workers.ready(ready):
+                self._read_worker(worker, source, events, now)
             if now >= self._state.next_deadline:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
@@ -258,11 +258,11 @@ class Loop:
             self._link.send(msg.Leaving("it has finished"), (), now)
         self._windows = -1, 0  # the new interchange does not know it
 
-    def _read_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
+    def _read_worker(self, worker: WorkerProcess, source: object, events: int, now: Seconds) -> None:
         rank = WorkerRank(worker.rank)
         if events & sockets.WRITABLE:
             self._workers.flush(worker)
-        exitcode = worker.exitcode()
+        exitcode = worker.exitcode() if worker.may_have_ended(source) else None
         if exitcode is not None:
             self._follow_shutdown(now)
             if not self._workers.has(worker):

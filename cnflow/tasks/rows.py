@@ -132,7 +132,7 @@ class RowReader:
 
     def _from_json(self, body: Any) -> Any:  # noqa: ANN401 - bytes
         try:
-            values = json.loads(bytes(body), parse_constant=_refuse_constant)
+            values = _DECODER.decode(bytes(body).decode())
         except (ValueError, RecursionError) as error:
             raise self._invalid([], f"they are no JSON: {error}", "json_invalid") from None
         if not isinstance(values, list):
@@ -161,7 +161,7 @@ class RowReader:
 
     def _to_json(self, plain: Any) -> bytes:  # noqa: ANN401 - what json takes
         try:
-            return json.dumps(plain, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode()
+            return _ENCODER.encode(plain).encode()
         except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
             where, value = find_unwritable(plain)
             shown = f"nan or inf ({value!r})" if isinstance(value, float) else f"a value of type {type(value).__name__}"
@@ -211,6 +211,11 @@ def _place_of_infinity(value: Any) -> list[Any]:  # noqa: ANN401 - from JSON
 
 def _refuse_constant(name: str) -> Any:  # noqa: ANN401 - it returns nothing
     raise ValueError(f"{name} is no JSON number; send null where a value is missing")
+
+
+# Made once: `json.loads` and `json.dumps` with options make one of these for each call.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
 def _is_numeric(row: Any) -> bool:  # noqa: ANN401 - from JSON

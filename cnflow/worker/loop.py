@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from cnflow.worker.usage import UsageMeter
 
 _CHUNK = 256 * 1024
+_JOINED = 16 * 1024
+"""Bytes below which a chunk is written together with others: a batch has one for each of its calls."""
+
 _SIGKILL = 9
 _ARGUMENTS_ONLY = 2
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -319,6 +322,8 @@ class _Runner:
 
 
 def _write(manager: socket.socket, chunks: Sequence[Part]) -> None:
+    if len(chunks) > 1 and all(type(chunk) is bytes and len(chunk) < _JOINED for chunk in chunks):
+        chunks = [b"".join(chunks)]  # each write wakes the manager
     for chunk in chunks:
         manager.sendall(chunk)
 

@@ -26,6 +26,7 @@ class PolledWorkers:
         self._poller = poller
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
+        self._waits_for_room: set[WorkerRank] = set()
 
     def __getitem__(self, rank: WorkerRank) -> WorkerProcess:
         return self._workers[rank]
@@ -37,12 +38,12 @@ class PolledWorkers:
         """True unless *worker* was removed, or another has its rank by now."""
         return self._workers.get(WorkerRank(worker.rank)) is worker
 
-    def ready(self, events: Mapping[Any, int]) -> Iterator[tuple[WorkerProcess, int]]:
-        """Yield the workers with *events*, by source; not those that end while the events before are handled."""
+    def ready(self, events: Mapping[Any, int]) -> Iterator[tuple[WorkerProcess, Any, int]]:
+        """Yield workers, sources and *events*; not of workers that end while the events before are handled."""
         for source, flags in events.items():
             worker = self._by_source.get(source)
             if worker is not None and self.has(worker):
-                yield worker, flags
+                yield worker, source, flags
 
     def add(self, worker: WorkerProcess) -> None:
         """Wait for *worker* from now on."""
@@ -54,9 +55,16 @@ class PolledWorkers:
     def flush(self, worker: WorkerProcess) -> None:
         """Write what waits for *worker*; wait for room if some is left."""
         worker.flush()
-        events = sockets.READABLE | sockets.WRITABLE if worker.has_unsent else sockets.READABLE
+        rank, is_full = WorkerRank(worker.rank), worker.has_unsent
+        if is_full == (rank in self._waits_for_room):
+            return  # as for nearly every task: what is polled for costs a system call to change
         if worker.socket.fileno() in self._by_source:
+            events = sockets.READABLE | sockets.WRITABLE if is_full else sockets.READABLE
             self._poller.modify(worker.socket.fileno(), events)
+        if is_full:
+            self._waits_for_room.add(rank)
+        else:
+            self._waits_for_room.discard(rank)
 
     def unregister_closed_ends(self, worker: WorkerProcess) -> None:
         """Wait no more for what *worker* has closed."""
@@ -69,10 +77,12 @@ class PolledWorkers:
         for source in worker.descriptors:
             self._unregister(source)
         del self._workers[WorkerRank(worker.rank)]
+        self._waits_for_room.discard(WorkerRank(worker.rank))
 
     def clear(self) -> None:
         """Forget all workers, which the caller has ended and closed."""
         self._workers.clear()
+        self._waits_for_room.clear()
 
     def _unregister(self, source: Any) -> None:  # noqa: ANN401 - a descriptor, or an object with one
         if source in self._by_source:

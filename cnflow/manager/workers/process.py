@@ -216,6 +216,13 @@ class WorkerProcess:
         """Last 20 lines of the output."""
         return "\n".join(self._tail.decode(errors="replace").splitlines()[-_TAIL_LINES:])
 
+    def may_have_ended(self, source: object) -> bool:
+        """Return whether `exitcode` is worth a system call after an event of *source*, one of `descriptors`.
+
+        Not where the kernel reports the end by a descriptor of its own: that is an event in the same turn, or the next.
+        """
+        return self.pidfd is None or source == self.pidfd
+
     def exitcode(self) -> Optional[int]:
         """Exit code, as `subprocess.Popen.poll` returns it; None while the worker runs."""
         return self._process.poll()
