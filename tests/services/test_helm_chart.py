@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import kubernetes.client
 import pytest
 import yaml
 
@@ -325,3 +326,37 @@ def test_pods_that_serve_are_scaled_by_their_calls():
 def test_number_of_pods_that_serve_can_be_left_to_others():
     serve = {**SERVE["serve"], "autoscaling": {"enabled": False}, "replicas": None}
     assert "replicas" not in render({**DIGITS, "serve": serve})["Deployment", "demo-serve"]["spec"]
+
+
+def unknown_fields(value, kind, path):
+    """Yield the path of each field of *value* that the type *kind* of Kubernetes' API does not have."""
+    listed = re.fullmatch(r"(?:list|dict)[\[(](?:str, )?(.+)[\])]", kind)
+    if listed:
+        below = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, each in below:
+            yield from unknown_fields(each, listed[1], f"{path}.{name}")
+    elif hasattr(kubernetes.client, kind) and isinstance(value, dict):
+        model = getattr(kubernetes.client, kind)
+        names = {field: name for name, field in model.attribute_map.items()}
+        for field, each in value.items():
+            if field not in names:
+                yield f"{path}.{field}"
+            elif each is not None:
+                yield from unknown_fields(each, model.openapi_types[names[field]], f"{path}.{field}")
+
+
+KINDS = {"HorizontalPodAutoscaler": "V2HorizontalPodAutoscaler", "ServiceMonitor": ""}
+
+
+def test_objects_have_no_field_that_kubernetes_does_not_know():
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    scaling = {"enabled": True, "targetCalls": 20, "behavior": behavior}
+    serve = {**SERVE["serve"], "tlsSecret": "models-tls", "autoscaling": scaling}
+    found = []
+    for (kind, name), each in render(
+        {**ALL, "serve": {**serve, "models": {"m": {"module": "m", "pool": "gpu"}}}}
+    ).items():
+        found += unknown_fields(each, KINDS.get(kind, f"V1{kind}"), f"{kind} {name}")
+    assert found == []
+    wrong = {"spec": {"template": {"spec": {"containers": [{"ports": [{"port": 1}]}]}}}}
+    assert list(unknown_fields(wrong, "V1Deployment", "d")) == ["d.spec.template.spec.containers.0.ports.0.port"]
