@@ -330,7 +330,7 @@ def test_number_of_pods_that_serve_can_be_left_to_others():
 
 def unknown_fields(value, kind, path):
     """Yield the path of each field of *value* that the type *kind* of Kubernetes' API does not have."""
-    listed = re.fullmatch(r"(?:list|dict)[\[(](?:str, )?(.+)[\])]", kind)
+    listed = re.fullmatch(r"(?i:list|dict)[\[(](?:str, )?(.+)[\])]", kind)
     if listed:
         below = value.items() if isinstance(value, dict) else enumerate(value)
         for name, each in below:
