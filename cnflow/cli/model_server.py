@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cnflow.serving.targets import ImageTarget
 
 _LOOK = 0.1
+_INTERRUPTED = 130
+"""Exit code of a server that a signal has ended before it served, as that of shells for SIGINT."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -116,6 +118,7 @@ def run(serve: Serve, *, verbose: bool) -> None:
         serve.wait()
     except KeyboardInterrupt:
         _say("ends at once, before it has begun to serve")
+        raise typer.Exit(_INTERRUPTED) from None
     finally:
         orders.is_closing = True
         serve.close()

@@ -156,7 +156,8 @@ def test_requests_that_outlast_the_drain_are_counted(serve, tmp_path):
     def ask():
         with pytest.raises(urllib.error.HTTPError) as error:
             server.ask("stuck", [1])
-        codes.append(json.load(error.value)["error"]["code"])
+        with error.value:
+            codes.append(json.load(error.value)["error"]["code"])
 
     client = threading.Thread(target=ask)
     client.start()
