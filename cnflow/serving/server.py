@@ -312,8 +312,9 @@ class ModelServer:
         self.ended.set()
 
     def _count_lost(self) -> None:
-        left = {name: calls.running + calls.waiting for name, calls in self._service.calls_now().items()}
-        self.lost = {name: count for name, count in left.items() if count}
+        for name, calls in self._service.calls_now().items():
+            if left := calls.running + calls.waiting:  # a later look finds fewer: those before have got their 503
+                self.lost[name] = max(left, self.lost.get(name, 0))
 
     def _fail(self, error: Exception) -> None:
         logger.error("the server ends: %s", error)
