@@ -164,7 +164,7 @@ def test_settings_that_no_package_registers_are_refused_by_a_dump():
 
 
 def test_table_without_a_kind_is_answered_with_the_kinds():
-    with pytest.raises(ConfigurationError, match=r"has no kind\. Add one of: high_throughput, threads"):
+    with pytest.raises(ConfigurationError, match="Add one of: futures, high_throughput, mpi_pool, threads"):
         EXECUTORS.parse({"label": "a"})
 
 
