@@ -96,6 +96,8 @@ def config_of_file(path: str) -> ServeConfig:
     try:
         return read_settings(path, ServeConfig)
     except ConfigurationError as error:
+        if path.endswith(".py") and "sets no variable" in str(error):
+            raise ConfigurationError(f"{error} An app in it is served as {Path(path).stem}:NAME.") from None
         if "is a Config, not a ServeConfig" not in str(error):
             raise
     return _as_serve_config(read_settings(path, Config))

@@ -100,6 +100,77 @@ def test_front_that_is_killed_is_started_again(serve):
     assert [server.ask("rate", [n]) for n in range(20)] == [[2 * n] for n in range(20)]
 
 
+def calls_of(server):
+    return sum(each["in_flight"] for model in server.status()["models"] for each in model["versions"])
+
+
+def states_of(server):
+    return {model["name"]: model["versions"][0]["state"] for model in server.status()["models"]}
+
+
+def test_calls_of_fronts_that_are_killed_end_at_once_and_another_try_is_answered(serve):
+    server = serve("shop:stuck", "--fronts", "2")
+    assert server.ask("stuck", [0]) == [0]
+    errors = []
+
+    def call():
+        try:
+            server.ask("stuck", [1])
+        except OSError as error:
+            errors.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    wait_until(lambda: calls_of(server) == 1, 30)
+    for front in server.status()["fronts"]:
+        os.kill(front["pid"], signal.SIGKILL)
+    caller.join(30)
+    assert len(errors) == 1
+    wait_until(lambda: calls_of(server) == 0, 30)
+    assert server.ask("stuck", [0]) == [0]
+
+
+ZERO = """
+max_idletime = 1.0
+
+[[executors]]
+kind = "high_throughput"
+label = "cpu"
+max_workers = 1
+
+[executors.provider]
+kind = "local"
+init_blocks = 0
+min_blocks = 0
+max_blocks = 1
+
+[[models]]
+name = "rate"
+app = "shop:rate"
+warm = 0
+cold_timeout = 60.0
+
+[[models]]
+name = "hasty"
+app = "shop:slow"
+warm = 0
+cold_timeout = 0.2
+"""
+
+
+def test_model_without_workers_is_woken_by_a_call_that_waits_with_a_bound(serve, tmp_path):
+    (tmp_path / "zero.toml").write_text(ZERO)
+    server = serve("zero.toml", "--fronts", "2")
+    assert states_of(server) == {"rate": "asleep", "hasty": "asleep"}
+    with pytest.raises(urllib.error.HTTPError) as hasty:
+        server.ask("hasty", [1])
+    assert (hasty.value.code, json.load(hasty.value)["error"]["code"]) == (503, "model_cold")
+    assert int(hasty.value.headers["Retry-After"]) >= 1
+    assert server.ask("rate", [1, 2]) == [2, 4]
+    wait_until(lambda: states_of(server)["rate"] == "asleep", 60)
+    assert server.ask("rate", [3]) == [6]
+
+
 def test_requests_that_were_accepted_are_answered_after_sigterm(serve):
     server = serve("shop:slow", "--fronts", "2")
     assert server.ask("slow", [0]) == [0]
@@ -239,6 +310,7 @@ def test_pool_that_cannot_be_used_is_refused_in_words(tmp_path, arguments, words
         ("shop:rates", "Did you mean 'rate'?"),
         ("shops:rate", "There is no module 'shops'"),
         ("shop", "neither a file of settings"),
+        ("shop.py", "An app in it is served as shop:NAME"),
         ("shop:SHOP", "shop has no 'SHOP'"),
     ],
 )
