@@ -205,7 +205,11 @@ class Batches(RuleBasedStateMachine):
     def no_worker_that_could_run_something_is_idle(self):
         if not hasattr(self, "tasks") or self.state._reserved.has_accelerators:
             return
-        idle = [rank for rank, worker in self.state.workers.items() if worker.is_ready and not worker.tasks]
+        idle = [
+            rank
+            for rank, worker in self.state.workers.items()
+            if worker.is_ready and not worker.tasks and rank not in self.dying
+        ]
         waiting = self.state._batches.batcher.parcels()
         if idle and waiting:
             assert all(FUNCTIONS[task.function].batching.max_wait for task, _ in waiting), "it waits for nothing"
