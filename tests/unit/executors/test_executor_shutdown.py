@@ -27,6 +27,7 @@ class Parts:
             adopted_tasks=None,
             events=ExecutorEvents("htex", None),
             digest=Future(),
+            image_now=lambda: None,
             log_dir=Path(),
             places=("", None),
             thread=threading.Thread(target=self.shutdown_as_the_provisioner),
