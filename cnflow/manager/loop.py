@@ -304,7 +304,7 @@ class Loop:
             elif isinstance(action, actions.StopTask):
                 self._workers[action.rank].stop_task(action.number)
             elif isinstance(action, actions.KillWorker):
-                logger.warning("worker %d did not stop its task in time; killed", action.rank)
+                logger.warning("worker %d did not stop its task, or load its model, in time; killed", action.rank)
                 self._workers[action.rank].signal_session(signal.SIGKILL)
             elif isinstance(action, actions.RestartWorker):
                 logger.info("worker %d is restarted, to see other accelerators", action.rank)

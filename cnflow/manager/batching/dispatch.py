@@ -80,7 +80,7 @@ class BatchDispatch:
     @property
     def is_active(self) -> bool:
         """True if `load_models` or `send_batches` may have something to do."""
-        return bool(self.batcher) or self._calls_per_batch > 0 or bool(self.models)
+        return bool(self.batcher) or self._calls_per_batch > 0 or bool(self.models) or self._load_due < _NEVER
 
     @property
     def next_deadline(self) -> Seconds:

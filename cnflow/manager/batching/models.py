@@ -62,7 +62,7 @@ class PreparedModels:
         self._python = python
         self._where = where
         self.functions: dict[FunctionId, Function] = {}
-        """The models, and the records of modules that they need."""
+        """The models, and the records of modules that they need; also the models that a worker still loads."""
 
         self._models: dict[FunctionId, None] = {}
         self._deaths: dict[FunctionId, int] = {}
@@ -80,9 +80,12 @@ class PreparedModels:
 
     def on_prepare(self, functions: Iterable[Function]) -> None:
         """Load these models from now on; report those again that are loaded."""
-        before = self._models
-        self.functions = {function.id: function for function in functions}
-        self._models = dict.fromkeys(each.id for each in self.functions.values() if each.kind in _APP_KINDS)
+        before, present = self._models, {function.id: function for function in functions}
+        # The time of a load holds to its end, also where nobody waits for the model any more.
+        loading = {function for worker in self._workers.values() for function in worker.loading}
+        left = {function: each for function, each in self.functions.items() if function in loading}
+        self.functions = {**left, **present}
+        self._models = dict.fromkeys(each.id for each in present.values() if each.kind in _APP_KINDS)
         self._dropped.update((function, None) for function in before if function not in self._models)
         self._dropped = {each: at for each, at in self._dropped.items() if each not in self._models}
         self._deaths = {function: deaths for function, deaths in self._deaths.items() if function in self._models}
@@ -130,8 +133,8 @@ class PreparedModels:
         """Report the reply of a worker, which gets tasks once it has replied to all orders."""
         worker = self._workers[rank]
         function: FunctionId = loaded.function  # type: ignore[assignment]  # as it was sent
-        if function not in worker.loading:
-            return  # a process that the model has forked
+        if function not in worker.loading or worker.is_load_late:
+            return  # of a process that the model has forked, or of one that is being killed: its successor tells
         worker.loading.remove(function)
         worker.loaded[function] = loaded
         worker.is_ready = not worker.loading
@@ -153,21 +156,21 @@ class PreparedModels:
         """Report the end of a worker that was loading: the first of its models that has not replied is the cause."""
         worker = self._workers[rank]
         function = worker.loading[0]
+        if function not in self._models:
+            return  # a later `Prepare` that has it again begins anew
         if worker.is_load_late:
             self._deaths[function] = _MOST_DEATHS  # a successor would hang as long
-            if function in self._models:
-                timeout = _load_timeout(self.functions[function])
-                words = _WORDS_ON_LATE.format(name=self.functions[function].name, where=exit_.where, timeout=timeout)
-                words += f" Its last words: {exit_.stderr_tail.strip() or 'none'}"
-                self._replies.append(Prepared(function, rank, words, b"", timeout))
+            timeout = _load_timeout(self.functions[function])
+            words = _WORDS_ON_LATE.format(name=self.functions[function].name, where=exit_.where, timeout=timeout)
+            words += f" Its last words: {exit_.stderr_tail.strip() or 'none'}"
+            self._replies.append(Prepared(function, rank, words, b"", timeout))
             return
         deaths = self._deaths[function] = self._deaths.get(function, 0) + 1
         words = f"{exit_.where} ended with exit code {exit_.exitcode} while it loaded the model{exit_.cause and ', '}"
         words += f"{exit_.cause}. Its last words: {exit_.stderr_tail.strip() or 'none'}"
         if deaths >= _MOST_DEATHS:
             words += f"\n{deaths} workers in a row: it is not loaded in advance any more here"
-        if function in self._models:
-            self._replies.append(Prepared(function, rank, words))
+        self._replies.append(Prepared(function, rank, words))
 
     def take_replies(self) -> list[Prepared]:
         """Remove and return the reports to send."""

@@ -487,6 +487,60 @@ def test_model_without_a_limit_may_load_for_ever():
     assert state.dispatch(1e9) == []
 
 
+def test_load_of_a_model_that_nobody_prepares_any_more_keeps_its_time():
+    state = ready()
+    slow = model(load_timeout=60.0)
+    state.models.on_prepare([slow])
+    state.dispatch(0)
+    state.models.on_prepare([])
+    state.dispatch(1.0)
+    state.dispatch(1.0 + UNLOAD_AFTER)
+    assert state.next_deadline == 60.0
+    assert state.dispatch(60.0) == [KillWorker(0)]
+    state.dispatch(60.1)
+    assert state.next_deadline > 1e9, "the manager would never sleep again"
+
+
+def test_model_whose_load_begins_after_its_last_prepare_has_its_time_too():
+    state = ready()
+    first, second = model(load_timeout=5.0), Function(b"s" * 16, "s", 0, "", b"code", (), Batching(8, load_timeout=5.0))
+    state.models.on_prepare([first, second])
+    state.dispatch(0)
+    state.models.on_prepare([])
+    state.models.on_loaded(0, loaded(first))
+    state.dispatch(1.0)
+    assert state.dispatch(6.0) == [KillWorker(0)]
+
+
+def test_model_that_was_late_when_nobody_prepared_it_is_tried_by_the_next_prepare():
+    state = ready()
+    slow = model(load_timeout=5.0)
+    state.models.on_prepare([slow])
+    state.dispatch(0)
+    state.models.on_prepare([])
+    state.dispatch(5.0)
+    state.on_worker_exit(0, -9, "")
+    state.on_worker_ready(0)
+    assert state.models.take_replies() == []
+    state.models.on_prepare([slow])
+    assert LoadModel(0, slow.id) in state.dispatch(6.0)
+
+
+def test_reply_of_a_worker_that_is_being_killed_comes_too_late():
+    state = ready()
+    slow, other = model(load_timeout=5.0), Function(b"s" * 16, "s", 0, "", b"code", (), Batching(8, load_timeout=5.0))
+    state.models.on_prepare([slow, other])
+    state.dispatch(0)
+    assert state.dispatch(5.0) == [KillWorker(0)]
+    state.models.on_loaded(0, loaded(slow))
+    state.models.on_loaded(0, loaded(other))
+    state.on_work([slow], calls(0, function=slow))
+    assert state.dispatch(5.0) == [], "the call would be lost with its worker"
+    state.on_worker_exit(0, -9, "")
+    (reply,) = state.models.take_replies()
+    assert (reply.function, "m was not loaded within 5 s" in reply.error) == (slow.id, True)
+
+
 def test_model_that_nobody_prepares_any_more_is_unloaded_a_while_later_and_loaded_anew_by_a_call():
     state = ready()
     state.models.on_prepare([MODEL])
