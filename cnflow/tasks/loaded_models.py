@@ -129,6 +129,9 @@ def unload(model: Model) -> None:
             return
         if model.module:
             model_modules.forget(model.module)
+            # Its other functions go with it, or its teardown would be called once more for each of them.
+            for other in [each for each in _loaded if isinstance(each, tuple) and each[0] == model.module]:
+                del _loaded[other]
         if known[1].teardown is not None:
             _tear_down(known[1])
 

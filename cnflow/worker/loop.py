@@ -133,6 +133,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 runner.forget_functions()
             elif record.type == ToWorker.UNLOAD:
                 runner.unload_model(bytes(record.parts[0]))
+                _end_if_forked(own_pid)
                 output.end()
             elif record.type == ToWorker.LOAD:
                 loaded = runner.load_model(record)

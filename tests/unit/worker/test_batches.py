@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from cnflow.model.task import RunOptions
+from cnflow.tasks import loaded_models
 from cnflow.tasks.environment import call_with_options
 from cnflow.tasks.models import Model, RowForm
 from cnflow.wire import serialization
@@ -94,5 +95,7 @@ def test_module_of_two_models_is_torn_down_with_the_last_one(tmp_path, monkeypat
     assert ends == []
     unload_model(second, [])
     assert ends == [1]
+    loaded_models.unload_all()
+    assert ends == [1], "the end of the process tears it down once more"
     unload_model(None, [])
     monkeypatch.delitem(sys.modules, "shared_model")
