@@ -165,13 +165,10 @@ class EngineExecutor:
         return known
 
     def _on_ends(self, ends: Sequence[End]) -> None:
-        outcomes: list[Outcome] = []
-        for task, end in ends:
-            title = self._titles.pop(task, None)
-            if title is not None:
-                outcomes.append(self._outcome(task, title, end))
-        if outcomes:
-            self._report(outcomes)
+        with self._lock:  # the end of the run takes what is left, perhaps at this moment
+            ours = [(task, self._titles.pop(task), end) for task, end in ends if task in self._titles]
+        if ours:
+            self._report([self._outcome(*each) for each in ours])
 
     def _outcome(self, task: TaskId, title: str, end: tuple[object, ...] | BaseException) -> Outcome:
         if isinstance(end, BaseException):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE = 10.0
+"""Seconds that the end waits for tasks that run before it logs a warning."""
+
 
 class FuturesEngine:
     """Runs calls in a pool; see `cnflow.executors.engines.engine.Engine`.
@@ -89,7 +92,10 @@ class FuturesEngine:
         for future in futures:
             future.cancel()
         with self._all_done:
-            self._all_done.wait_for(lambda: not self._futures)
+            if not self._all_done.wait_for(lambda: not self._futures, _PATIENCE):
+                running = len(self._futures)
+                logger.warning("executor %s waits for %d running tasks: a pool stops none", self._label, running)
+                self._all_done.wait_for(lambda: not self._futures)
             pool, self._pool = self._pool, None
         if pool is not None and self._make is not None:
             pool.shutdown(wait=True)
@@ -116,11 +122,10 @@ class FuturesEngine:
     def _on_done(self, call: EngineCall, future: Future[Any]) -> None:
         error = CancelledError() if future.cancelled() else future.exception()
         end = future.result() if error is None else self._error(call, error)
-        with self._lock:
-            if self._futures.get(call.task) is future:
-                del self._futures[call.task]
         self._on_ends([(call.task, end)])
-        with self._all_done:
+        with self._all_done:  # afterwards, since `close` waits for it
+            if self._futures.get(call.task) is future:  # else the task was submitted again meanwhile
+                del self._futures[call.task]
             if not self._futures:
                 self._all_done.notify_all()
 

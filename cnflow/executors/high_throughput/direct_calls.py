@@ -174,7 +174,10 @@ class DirectCalls:
         with self._collecting:
             self._collected.append(task)
             if len(self._collected) == 1:
-                self._call_soon(self._submit_collected)
+                try:
+                    self._call_soon(self._submit_collected)
+                except RuntimeError:  # the loop is closed: no turn of it ends any more
+                    self.collect(None)
         return call
 
     def collect(self, call_soon: Callable[[Callable[[], None]], object] | None) -> None:

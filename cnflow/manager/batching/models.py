@@ -134,7 +134,7 @@ class PreparedModels:
         worker = self._workers[rank]
         function: FunctionId = loaded.function  # type: ignore[assignment]  # as it was sent
         if function not in worker.loading or worker.is_load_late:
-            return  # of a process that the model has forked, or of one that is being killed: its successor tells
+            return  # of a process that the model has forked, or of one that is being killed
         worker.loading.remove(function)
         worker.loaded[function] = loaded
         worker.is_ready = not worker.loading

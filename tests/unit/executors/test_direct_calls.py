@@ -1,5 +1,6 @@
 """Calls beside the graph: outcomes, pieces of streams and news of models, as an executor passes them on."""
 
+import asyncio
 import itertools
 import pickle
 import threading
@@ -143,6 +144,15 @@ def test_end_of_collecting_sends_what_is_collected(executor):
     executor.direct.submit(APP, ("abc",), done=print)
     executor.direct.collect(None)
     executor.direct.submit(APP, ("abc",), done=print)
+    assert executor.pushed == [1, 2]
+
+
+def test_calls_after_the_end_of_their_loop_leave_at_once(executor):
+    loop = asyncio.new_event_loop()
+    executor.direct.collect(loop.call_soon)
+    loop.close()
+    calls = [executor.direct.submit(APP, ("abc",), done=print) for _ in range(2)]
+    assert [task.id for task in executor.tasks] == calls
     assert executor.pushed == [1, 2]
 
 
