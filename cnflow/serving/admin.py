@@ -88,8 +88,8 @@ class AdminCommands:
             model = str(question.get("model", ""))
             async with self._turn:
                 await self._change(what, model, question)
-                change = self._service.change_of(model)
-            if not await self._has_come(change):
+                change = None if what == "shadow" else self._service.change_of(model)  # copies have no plan
+            if change is not None and not await self._has_come(change):
                 return {**self.status(), GOES_ON: True}
         return self.status()
 

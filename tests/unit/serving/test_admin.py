@@ -47,6 +47,20 @@ async def test_a_roll_to_a_version_that_cannot_be_loaded_is_an_error_and_calls_s
 
 
 @run
+async def test_a_shadow_does_not_answer_for_a_roll_that_failed_before():
+    async with World(VERSIONS) as world:
+        world.direct.answers_warm_ups = False
+        world.service._models["digits"].router.versions["2"].state = VersionState.FAILED
+        rolled = asyncio.ensure_future(commands(world).answer({"do": "roll", "model": "digits", "version": "2"}))
+        (warm_up,) = await world.sent(1)
+        world.direct.end(warm_up, error=ValueError("no weights"))
+        with pytest.raises(ServingError):
+            await rolled
+        reply = await commands(world).answer({"do": "shadow", "model": "digits", "shadow": {"3": 0.5}})
+        assert [each["is_shadow"] for each in reply["models"][0]["versions"]] == [False, False, True]
+
+
+@run
 async def test_a_roll_that_takes_long_goes_on_and_another_one_replaces_it():
     async with World({"module": "app1", "version": "1"}) as world:
         world.direct.answers_warm_ups = False
