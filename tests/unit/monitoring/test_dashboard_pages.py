@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -336,6 +337,13 @@ def test_models_are_shown_with_their_figures_and_what_happened(reader, client):
     assert re.search(r"Batches of 0\.2: 10,000", text)
     assert 'data-chart="model"' in text
     assert "0.<wbr>2 90 %" in text
+
+
+def test_chart_of_a_model_asks_for_that_model(reader, client):
+    reader.model_views = [a_version(), a_version(model="a&b c")]
+    page = Markup(client.get("/runs/6f0e/models").text)
+    asked = [parse_qs(urlsplit(each["data-url"]).query) for _, each in page.elements if "data-url" in each]
+    assert [each["model"] for each in asked] == [["digits"], ["a&b c"]]
 
 
 def test_run_that_serves_no_models_says_how_to(client):
