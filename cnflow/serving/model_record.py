@@ -122,7 +122,9 @@ class ModelRecord:
         interval, self._counted = max(0.0, now - self._counted), now
         totals = totals_of(metrics)
         for key in {**dict.fromkeys(self._versions), **dict.fromkeys(totals)}:
-            version, waiting = self._versions.get(key), -1 if key[0] not in calls else calls[key[0]].waiting
+            version = self._versions.get(key)
+            # Of those that are gone, the metrics keep the counts for ever: no row for each change of the queue.
+            waiting = -1 if version is None or key[0] not in calls else calls[key[0]].waiting
             counts, histograms = totals.get(key, _NOTHING).since(self._totals.get(key, _NOTHING))
             share = self._shares.get(key[0], {}).get(key[1], 0.0)
             gauges = (share, waiting, version and version[:7], version and version[8:10])

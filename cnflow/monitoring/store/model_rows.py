@@ -45,7 +45,7 @@ def on_event(changes: Changes) -> Handler:
         if event.digest:
             row["digest"] = event.digest
         if event.state == "gone":
-            row |= {"weight": 0.0, "workers": 0, "in_flight": 0, "is_shadow": False}
+            row |= {"weight": 0.0, "workers": 0, "in_flight": 0, "waiting": 0, "is_shadow": False}
         changes.put("model_version", (event.model, event.version), row)
 
     return handle

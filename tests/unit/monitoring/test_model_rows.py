@@ -54,6 +54,7 @@ def test_version_that_is_gone_has_no_share_and_no_workers():
     rows = rows_of(figures(weight=1.0), ev.ModelEvent(time=T + 9, model="digits", version="2", state="gone"))
     version = rows["model_version"][KEY]
     assert (version["state"], version["weight"], version["workers"], version["requests_count"]) == ("gone", 0.0, 0, 3)
+    assert version["waiting"] == 0
 
 
 def test_requests_without_a_version_leave_the_state_alone():

@@ -114,3 +114,12 @@ def test_clock_that_is_set_back_stops_no_reports():
     recorded.metrics.on_request("digits", "1", 200, 0.004)
     (found,) = figures(recorded.look(version(), seconds=-3600))
     assert (found.requests, found.interval) == (1, 0.0)
+
+
+def test_version_that_is_gone_has_no_more_figures_when_the_queue_changes():
+    recorded = Recorded()
+    recorded.metrics.on_request("digits", "1", 200, 0.01)
+    recorded.look(version("1"))
+    recorded.look(version("2"))
+    changed = [each.version for waiting in (3, 4) for each in figures(recorded.look(version("2"), waiting=waiting))]
+    assert changed == ["2", "2"]
