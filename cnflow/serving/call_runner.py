@@ -181,7 +181,9 @@ class CallRunner:
         except Exception as error:
             logger.exception("a call of %s cannot be submitted", request.model)
             code = "unserializable" if isinstance(error, CnflowError) else "internal_error"
-            self._end(call, error=ServingError(f"The call cannot be sent: {describe_error(error)}", 500, code))
+            self._end(
+                call, error=ServingError(f"The call cannot be sent: {public_words(describe_error(error))}", 500, code)
+            )
 
     @staticmethod
     def _options(call: Call) -> RunOptions:

@@ -115,7 +115,7 @@ def _version_view(each: VersionStatus) -> dict[str, Any]:
         **({"reason": public_words(each.reason)} if each.reason else {}),
         "weight": each.weight,
         "shadow": each.is_shadow,
-        "image": each.image,
+        "image": public_words(each.image),
         "digest": each.digest,
         "workers": each.workers,
         "in_flight": each.in_flight,
