@@ -190,20 +190,32 @@ def ask(place: Path, question: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the newest server in *place*, the folder of a run or of all runs.
 
     Raises:
-        ConfigurationError: none runs there, or it refuses, in words.
+        ConfigurationError: none runs there, it is busy, or it refuses, in words.
     """
     refusal: ConfigurationError | None = None
     for folder in _folders(place):
         try:
             ask_run(folder, {"ask": CONTROL, "do": "status"})
+        except TimeoutError as error:
+            raise _busy(folder) from error
         except OSError:
             continue
         except ConfigurationError as error:
             refusal = error
             continue
-        return ask_run(folder, {"ask": CONTROL, **question})
+        try:
+            return ask_run(folder, {"ask": CONTROL, **question})
+        except TimeoutError as error:
+            raise _busy(folder) from error
     words = f"No server of models runs in {place}. Add --run DIR with the folder of its run, or of all runs."
     raise ConfigurationError(words) from refusal
+
+
+def _busy(folder: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"The server in {folder} has not answered in time: it works at other changes, one after the other. "
+        "'cnflow serve status' shows what has come of them; try again then."
+    )
 
 
 def _folders(place: Path) -> Iterator[Path]:
@@ -230,6 +242,8 @@ def drain(place: Path, seconds: float) -> None:
     while time.monotonic() < deadline:
         try:
             ask_run(folder, {"ask": CONTROL, "do": "status"})
+        except TimeoutError:
+            continue  # it works at changes
         except (OSError, ConfigurationError):
             return
         time.sleep(_LOOK)

@@ -60,16 +60,28 @@ def run(address: str, port: int, command: str, options: str = "") -> None:
     """Forward until Ctrl-C or SIGTERM; a connection that is lost is made again.
 
     Raises:
-        ConfigurationError: the first login fails, no server runs there, or the port is taken.
+        ConfigurationError: the first login fails, no server runs there, the port is taken, or an argument is wrong.
     """
-    place = parse_address(address)
-    if not isinstance(place, SshAddress):
-        raise ConfigurationError(f"{address!r} is no login: write ssh://USER@HOST/FOLDER.")
-    login = Login(place, command, shlex.split(options))
+    login = Login(_place(address), command, _words_of(options))
     _require_free(port)
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.suppress(KeyboardInterrupt):
         _keep_forwarding(login, port)
+
+
+def _place(address: str) -> SshAddress:
+    with contextlib.suppress(ValueError):
+        place = parse_address(address)
+        if isinstance(place, SshAddress):
+            return place
+    raise ConfigurationError(f"{address!r} is no login: write ssh://USER@HOST/FOLDER, or ssh://USER@HOST:PORT/FOLDER.")
+
+
+def _words_of(options: str) -> list[str]:
+    try:
+        return shlex.split(options)
+    except ValueError as error:
+        raise ConfigurationError(f"--ssh-options {options!r} cannot be read: {error}. Close each quotation.") from error
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -129,7 +141,7 @@ def status_command(login: Login) -> list[str]:
 
 def forward_command(login: Login, port: int, host: str, remote: int) -> list[str]:
     """Words of ssh that forward *port* of this machine to the server; pure."""
-    way = f"127.0.0.1:{port}:{host}:{remote}"
+    way = f"127.0.0.1:{port}:{f'[{host}]' if ':' in host else host}:{remote}"
     return [*_ssh(login), "-o", "ExitOnForwardFailure=yes", "-N", "-L", way, login.place.login]
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cnflow import control_socket
+from cnflow.cli import model_server
+from cnflow.errors import ConfigurationError
 from tests.served import ServeCommand
 from tests.standing_pool import StandingPool
 from tests.waiting import wait_until
@@ -329,3 +332,16 @@ def test_port_that_is_taken_is_refused_in_words(serve, tmp_path):
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "cannot listen on" in done.stderr
+
+
+def test_server_that_is_busy_is_not_taken_for_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(control_socket, "_ANSWER_TIMEOUT", 0.3)
+    is_over = threading.Event()
+    server = control_socket.ControlServer(tmp_path, lambda _: {"answer": is_over.wait(20)})
+    server.open()
+    try:
+        with pytest.raises(ConfigurationError, match="has not answered in time: it works at other changes"):
+            model_server.ask(tmp_path, {"do": "back", "model": "rate"})
+    finally:
+        is_over.set()
+        server.close()

@@ -204,7 +204,7 @@ def forward(
     *,
     port: Annotated[int, typer.Option("--port", "-p", metavar="PORT", help="TCP port on this machine.")] = 8000,
     command: Annotated[
-        str, typer.Option("--command", metavar="COMMAND", help="The command cnflow there, such as ~/venv/bin/cnflow.")
+        str, typer.Option("--command", metavar="COMMAND", help="The command cnflow there, such as '~/venv/bin/cnflow'.")
     ] = "cnflow",
     ssh_options: Annotated[
         str, typer.Option("--ssh-options", metavar="WORDS", help='More options of ssh, such as "-J gateway".')

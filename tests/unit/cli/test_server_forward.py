@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnflow.cli.server_forward import Login, forward_command, parse_status, status_command
+from cnflow.cli.server_forward import Login, forward_command, parse_status, run, status_command
 from cnflow.config.existing_pool import parse_address
 from cnflow.errors import ConfigurationError
 
@@ -23,6 +23,24 @@ def test_port_is_forwarded_on_the_loopback_alone():
         "127.0.0.1:8000:10.0.0.1:9000",
         "ann@login1",
     ]
+
+
+def test_address_of_ipv6_is_in_brackets():
+    assert forward_command(LOGIN, 8000, "::1", 9000)[-2] == "127.0.0.1:8000:[::1]:9000"
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "words"),
+    [
+        ("login1", "", "'login1' is no login: write ssh://"),
+        ("ssh://login1:x/srv", "", "is no login: write ssh://"),
+        ("tcp://login1:9000", "", "is no login: write ssh://"),
+        ("ssh://login1/srv", "-J 'gateway", "--ssh-options .* cannot be read: No closing quotation"),
+    ],
+)
+def test_arguments_that_are_wrong_are_refused_in_words(address, options, words):
+    with pytest.raises(ConfigurationError, match=words):
+        run(address, 0, "cnflow", options)
 
 
 def test_words_of_a_profile_before_the_status_are_left_out():
