@@ -65,12 +65,29 @@ def names_of(schema: dict[str, Any]) -> dict[str, list[str]]:
     return names
 
 
+_OF_THE_CHART = {
+    "listen",
+    "port",
+    "drain_delay",
+    "drain_timeout",
+    "key_file",
+    "allow_anyone",
+    "open_metrics",
+    "tls_cert",
+    "tls_key",
+}
+"""Options of `HttpSettings` that have values of their own, which the pods follow as well."""
+
+_SECRET = {"api_keys"}
+"""Those that no ConfigMap may have."""
+
+
 def names_of_settings() -> dict[str, list[str]]:
     """Return the names of the sections that go to cnflow as they are; those that other values set are left out."""
     version = set(VersionConfig.model_fields) - {"app", "executor"} | {"pool"}
     model = set(ModelConfig.model_fields) - {"name", "versions"}
     return {
-        "serve.http": sorted(set(HttpSettings.model_fields) - {"listen", "port"}),
+        "serve.http": sorted(set(HttpSettings.model_fields) - _OF_THE_CHART - _SECRET),
         "serve.config": sorted(set(ServeConfig.model_fields) - {"models", "executors", "fronts", "http"}),
         "serve.models.*": sorted(version | {"versions", "options"}),
         "serve.models.*.options": sorted(model),

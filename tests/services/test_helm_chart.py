@@ -264,6 +264,9 @@ def test_release_that_serves_models_has_settings_that_the_command_accepts():
         ({"models": {"m": {"module": "m", "pool": "other"}}}, "serve.models.m runs in the pool 'other', which is none"),
         ({"replica": 2}, "Did you mean 'replicas'?"),
         ({"http": {"max_bodi": 1}}, "serve.http has no value 'max_bodi'. Did you mean 'max_body'?"),
+        ({"http": {"drain_timeout": 300}}, "Set serve.drainPeriod in its place"),
+        ({"http": {"api_keys": {"ann": "0123456789abcdef"}}}, "Set serve.apiKeysSecret in its place"),
+        ({"http": {"tls_cert": "/tls.crt"}}, "Set serve.tlsSecret in its place"),
         ({"config": {"sink": []}}, "serve.config has no value 'sink'. Did you mean 'sinks'?"),
         ({"models": {"m": {"modul": "m"}}}, "serve.models.m has no value 'modul'. Did you mean 'module'?"),
         (

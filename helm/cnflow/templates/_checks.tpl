@@ -3,6 +3,12 @@
 {{- define "cnflow.checks" -}}
 {{- $known := .Files.Get "files/names.json" | fromJson -}}
 {{- $values := omit .Values "global" -}}
+{{- $own := dict "drain_delay" "drainDelay" "drain_timeout" "drainPeriod" "key_file" "apiKeysSecret" "api_keys" "apiKeysSecret" "allow_anyone" "allowAnyone" "open_metrics" "openMetrics" "tls_cert" "tlsSecret" "tls_key" "tlsSecret" -}}
+{{- range $name, $value := .Values.serve.http -}}
+{{- if hasKey $own $name -}}
+{{- fail (printf "\n\nserve.http.%s is for servers outside a cluster. Set serve.%s in its place, which the pods follow as well." $name (get $own $name)) -}}
+{{- end -}}
+{{- end -}}
 {{- range $section, $names := $known -}}
 {{- if eq $section "pools.*" -}}
 {{- range $pool, $value := $.Values.pools -}}
