@@ -260,3 +260,37 @@ def test_migrated_tables_are_those_of_the_schema(tmp_path):
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     engine.dispose()
+
+
+def test_database_of_the_first_schema_keeps_its_rows_and_can_be_asked_for_models(tmp_path):
+    from alembic import command
+
+    from cnflow.model import events as ev
+    from cnflow.monitoring.queries.reader import Reader
+    from cnflow.monitoring.store import database, migrate
+    from cnflow.monitoring.store.memory import Memory
+    from cnflow.monitoring.store.rows import RowMaker
+
+    def write(*events):
+        maker = RowMaker(Memory())
+        maker.take(1, list(events))
+        store = database.Store(url, "old")
+        store.write(maker.finish(), 1, Memory())
+        store.close()
+
+    url = f"sqlite:///{tmp_path}/m.db"
+    engine, config = database.open_engine(url), migrate._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    write(ev.RunEvent(time=1.0, run="old", state="running"), ev.SubmittedEvent(time=2.0, task=0, app="f", executor="e"))
+    with pytest.raises(ConfigurationError, match=r"another schema \(version 0001\).*brings an older one of cnflow up"):
+        Reader(url)
+    database.prepare(url)
+    write(ev.ModelFigures(time=3.0, model="m", version="1", interval=5.0, requests=2, state="ready"))
+    reader = Reader(url)
+    assert [each.id for each in reader.runs()] == ["old"]
+    assert [each.app for each in reader.apps("old")] == ["f"]
+    assert [(each.version, each.requests) for each in reader.models("old")] == [("1", 2)]
+    assert [each.requests for each in reader.model_steps("old")][:1] == [2]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DATABASE = "monitoring.db"
 """Name of the file in `Config.run_dir`."""
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """Last revision in `migrations`."""
 
 _VERSIONS = "alembic_version"
