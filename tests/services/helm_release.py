@@ -43,7 +43,7 @@ class Release:
         """Issue a key for *client*, as a user does: it is a Secret of the release."""
         command = [sys.executable, "-m", "cnflow.cli", "pool", "key", client, self.address, *options]
         environment = {**os.environ, "KUBECONFIG": self.cluster.kubeconfig}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def config(self, client="alice"):
@@ -63,5 +63,5 @@ class Release:
             if "deletionTimestamp" not in pod["metadata"]
         }
 
-    def kubectl(self, *arguments):
-        return self.cluster.kubectl("--namespace", self.namespace, *arguments)
+    def kubectl(self, *arguments, check=True):
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, check=check)

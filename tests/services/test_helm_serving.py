@@ -118,7 +118,7 @@ def serving(release, pod_image):
         given |= {"resources": SMALL, "models": {"m": {"module": module}}, **serve}
         release.install(order, serve=given, wait=order == "upgrade", main={**main, **(pool or {})})
         if order == "install":
-            release.key("serve")
+            release.key("serve")  # waits for the server, which has just been installed
             rollout(release)
         (service,) = release.cluster.get("service", f"{release.name}-serve", namespace=release.namespace)
         return service["spec"]["clusterIP"], service["spec"]["ports"][0]["port"]

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import base64
+import logging
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -27,9 +29,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+logger = logging.getLogger(__name__)
+
 SCHEME = "kubernetes://"
 KEY_ENTRY = "key.json"
 """Entry of a client's Secret."""
+
+START_TIMEOUT = 60.0
+"""Seconds for the server of a release that was just installed to write its pools: its pod may have an image to pull."""
 
 
 class ReleaseName(NamedTuple):
@@ -69,19 +76,20 @@ def issue(address: str, name: str) -> ClientKey:
     """Issue a key for the client *name* of the release at *address*, and write its objects.
 
     Raises:
-        ConfigurationError: there is no such release, its server has not started yet, or the client has a key.
+        ConfigurationError: there is no such release, its server has not started within `START_TIMEOUT`, or the client
+            has a key.
         BlockError: the API server refuses, or does not answer.
     """
     check_name(name)
     release = ReleaseName.of(address)
     with _Objects(release) as objects:
         clients = objects.config_map(release.clients)
-        directory = _directory(objects.config_map(release.pools), address)
         if f"{name}{KEY_SUFFIX}" in (clients.get("data") or {}):
             raise ConfigurationError(
                 f"The client {name!r} has a key already, in the Secret {release.secret(name)!r}. Choose another name, "
                 f"or revoke that key first by 'cnflow pool key {name} {address} --revoke'."
             )
+        directory = _directory(objects, address)
         key = new_client_key(name, directory.pools[0].server_key, directory.pools)
         objects.create_secret(client_secret(release, key, clients["metadata"]["uid"]))
         objects.patch_clients({f"{name}{KEY_SUFFIX}": key.public})
@@ -115,18 +123,32 @@ def client_secret(release: ReleaseName, key: ClientKey, owner: str) -> dict[str,
     }
 
 
-def _directory(config_map: Mapping[str, Any], address: str) -> PoolDirectory:
+def _directory(objects: _Objects, address: str) -> PoolDirectory:
+    """Return the pools of a release, once its server has written them: the chart is installed without ``--wait``."""
+    release = ReleaseName.of(address)
+    end = time.monotonic() + START_TIMEOUT
+    is_told = False
+    while True:
+        directory = _parse(objects.config_map(release.pools))
+        if directory.pools:
+            return directory
+        if time.monotonic() >= end:
+            raise ConfigurationError(
+                f"The server of {address} has not written its pools within {START_TIMEOUT:.0f} s. Look at it by "
+                f"kubectl logs deployment/{release.release}-server -n {release.namespace}, and give this command again."
+            )
+        if not is_told:
+            logger.warning("waiting for the server of %s to start", address)
+            is_told = True
+        time.sleep(1)
+
+
+def _parse(config_map: Mapping[str, Any]) -> PoolDirectory:
     content = (config_map.get("data") or {}).get(DIRECTORY_FILE, "")
     try:
-        directory = PoolDirectory.from_json(content.encode())
+        return PoolDirectory.from_json(content.encode())
     except msgspec.MsgspecError:
-        directory = PoolDirectory()
-    if not directory.pools:
-        raise ConfigurationError(
-            f"The server of {address} has not written its pools yet. Look at it by kubectl logs deployment/"
-            f"{ReleaseName.of(address).release}."
-        )
-    return directory
+        return PoolDirectory()
 
 
 class _Objects:

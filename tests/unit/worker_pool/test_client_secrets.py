@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from cnflow.errors import ConfigurationError
 from cnflow.kubernetes_api.errors import ApiError, ClusterError
 from cnflow.model.pool_files import DIRECTORY_FILE, ClientKey, PoolAddress, PoolDirectory
 from cnflow.worker_pool.deployments import client_secrets
@@ -60,3 +61,19 @@ def test_key_whose_public_half_was_not_written_is_issued_anew(release):
     assert ClientKey.from_json(base64.b64decode(secret["data"]["key.json"])) == key
     assert release.maps["demo-clients"]["data"] == {"ann.key": key.public}
     assert key.secret not in str(release.maps)
+
+
+def test_key_is_issued_once_the_server_has_written_its_pools(release, monkeypatch, caplog):
+    written = release.maps["demo-pools"].pop("data")
+    monkeypatch.setattr(client_secrets.time, "sleep", lambda _: release.maps["demo-pools"].update(data=written))
+    client_secrets.issue(ADDRESS, "ann")
+    assert list(release.secrets) == ["demo-client-ann"]
+    assert caplog.messages == [f"waiting for the server of {ADDRESS} to start"]
+
+
+def test_server_that_never_writes_its_pools_is_named(release, monkeypatch):
+    del release.maps["demo-pools"]["data"]
+    monkeypatch.setattr(client_secrets, "START_TIMEOUT", 0)
+    with pytest.raises(ConfigurationError, match="kubectl logs deployment/demo-server -n team"):
+        client_secrets.issue(ADDRESS, "ann")
+    assert not release.secrets
