@@ -149,7 +149,7 @@ class WarmUps:
                 place.app,
                 (int(RowForm.JSON), msgspec.json.encode(rows)),
                 None,
-                NO_OPTIONS._replace(walltime=_load_timeout(place) or None),  # it may have to load the model
+                NO_OPTIONS,  # no walltime: blocks may end before a load may take that long, and none would fit
                 BatchPart(len(rows), "warm-up"),
                 done=functools.partial(self._on_done, each),
             )

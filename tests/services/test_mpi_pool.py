@@ -43,10 +43,11 @@ def asleep():
     import time
     time.sleep(60)
 
-with cnflow.load(cnflow.Config(executors=[MPIPoolExecutor()])):
-    found = [rank_of(number) for number in range(20)]
-    print(sorted({future.result()[0] for future in found}), sum(future.result()[1] for future in found))
-    print(type(asleep().exception()).__name__)
+if __name__ == "__main__":
+    with cnflow.load(cnflow.Config(executors=[MPIPoolExecutor()])):
+        found = [rank_of(number) for number in range(20)]
+        print(sorted({future.result()[0] for future in found}), sum(future.result()[1] for future in found))
+        print(type(asleep().exception()).__name__)
 """
 
 
