@@ -19,6 +19,7 @@ from cnflow.config.serving import VersionConfig
 from cnflow.errors import BlockError, ConfigurationError, UnknownNameError
 from cnflow.model.image import NO_IMAGE, Image
 from cnflow.serving.image_now import image_now
+from cnflow.serving.plans import PlanState
 from cnflow.serving.service import ServingError
 from cnflow.text import did_you_mean
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cnflow.serving.image_now import ImageNow
     from cnflow.serving.link.front_link import Answering
     from cnflow.serving.live_service import LiveService
-    from cnflow.serving.served_model import Change
+    from cnflow.serving.plans import Plan
     from cnflow.serving.service import ModelStatus, VersionStatus
 
 COMMANDS = ("status", "roll", "back", "weights", "shadow", "drain")
@@ -89,23 +90,23 @@ class AdminCommands:
             async with self._turn:
                 await self._change(what, model, question)
                 change = None if what == "shadow" else self._service.change_of(model)  # copies have no plan
-            if change is not None and not await self._has_come(change):
+            if change is not None and not await self._has_come(model, change):
                 return {**self.status(), GOES_ON: True}
         return self.status()
 
-    async def _has_come(self, change: Change) -> bool:
-        """Wait until calls have moved by *change*, or a later one has replaced it; False if that takes long.
+    async def _has_come(self, model: str, change: Plan) -> bool:
+        """Wait until calls have moved by *change*; False if that takes long.
 
         Raises:
-            ServingError: a version of it cannot be loaded.
+            ServingError: a version of it cannot be loaded, or another change has come before.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait
-        while change.is_pending:
+        while change.state is PlanState.PENDING:
             if loop.time() > deadline:
                 return False
             await asyncio.sleep(_LOOK)
-        if (refusal := change.refusal) is not None:
+        if (refusal := change.refusal(model)) is not None:
             raise refusal
         return True
 

@@ -25,9 +25,10 @@ from cnflow.serving.failures import ending
 from cnflow.serving.gauges import CallsNow
 from cnflow.serving.metrics import ServingMetrics
 from cnflow.serving.places import Place, choose_executor, function_of, provisional_name, status_of, with_options_of_app
-from cnflow.serving.served_model import Call, Change, ServedModel
+from cnflow.serving.plans import roll_failed
+from cnflow.serving.served_model import Call, ServedModel
 from cnflow.serving.service import ModelStatus, ServingError, VersionStatus
-from cnflow.serving.versions import Load, Moved, Refused, Unload, Version, roll_failed
+from cnflow.serving.versions import Load, Moved, Refused, Unload, Version
 from cnflow.serving.warm_up import WarmUps
 from cnflow.text import did_you_mean
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.config.serving import ServeConfig, VersionConfig
     from cnflow.serving.places import DirectCalls, LiveExecutor
+    from cnflow.serving.plans import Plan
     from cnflow.serving.service import ModelCall, Prediction
     from cnflow.serving.versions import Action
 
@@ -256,9 +258,9 @@ class LiveService:
         served = self._model(model)
         self._perform(served, served.router.set_shadow(shares, self._clock.now()))
 
-    def change_of(self, model: str) -> Change:
-        """The last change of the weights of *model*, which is known."""
-        return Change(self._model(model).router)
+    def change_of(self, model: str) -> Plan | None:
+        """The last change of the weights of *model*, which is known; None once it was taken back."""
+        return self._model(model).router.last
 
     async def remove_version(self, model: str, version: str) -> None:
         """Forget a version that gets no calls, once those that it has have ended.

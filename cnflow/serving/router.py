@@ -18,9 +18,10 @@ is any.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cnflow.serving.choice import Choice
+from cnflow.serving.plans import Plan, PlanState
 from cnflow.serving.public_words import public_words
 from cnflow.serving.service import ServingError
 from cnflow.serving.versions import FOREVER, Load, Moved, Refused, Unload, Version, VersionState
@@ -38,14 +39,6 @@ LEAST_DIGITS = 7
 _MOST_HISTORY = 20
 
 
-class _Plan(NamedTuple):
-    weights: Mapping[Version, float]
-    retires: bool
-    """Versions that lose their share are forgotten some time later."""
-
-    is_back: bool = False
-
-
 class Router:
     """Versions of one model.
 
@@ -58,14 +51,11 @@ class Router:
         self.model = model
         self.versions: dict[str, Version] = {}
         self._keep_previous = keep_previous
-        self._pending: _Plan | None = None
+        self._pending: Plan | None = None
         self._history: list[Mapping[Version, float]] = []
         self._choice = Choice()
-        self.plans = 0
-        """Changes of the weights that were ordered."""
-
-        self.refused: Version | None = None
-        """Version that has failed, and with it the last of these."""
+        self.last: Plan | None = None
+        """The last change of the weights that was ordered; None once it was taken back."""
 
         self._given_up: set[Version] = set()
         """Versions that have failed, and are unloaded when their last call has ended."""
@@ -207,7 +197,7 @@ class Router:
         """
         is_there = self.versions.get(version.name) is version
         actions = self._load_again(version) if is_there else self._replace(version)
-        return [*actions, *self._plan(_Plan({version: 1.0}, retires=True), now)]
+        return [*actions, *self._plan(Plan({version: 1.0}, retires=True), now)]
 
     def roll_back(self, now: Seconds) -> list[Action]:
         """End a roll that is under way; without one, return to the weights before the last change.
@@ -217,7 +207,7 @@ class Router:
         """
         if self._pending is not None:
             before = self._pending
-            self._pending = None
+            self._pending = self.last = None
             return self._abandon(before, now)
         if not self._history:
             raise ServingError(
@@ -229,7 +219,7 @@ class Router:
             if weight > 0 and self.versions.get(version.name) is not version:
                 version.state, version.reason, version.in_flight = VersionState.LOADING, "is loaded again", 0
                 actions += self._replace(version)
-        return [*actions, *self._plan(_Plan(weights, retires=True, is_back=True), now)]
+        return [*actions, *self._plan(Plan(weights, retires=True, is_back=True), now)]
 
     def set_weights(self, weights: Mapping[str, float], now: Seconds) -> list[Action]:
         """Share calls by *weights*, once the versions that get any can answer; others get none.
@@ -248,7 +238,7 @@ class Router:
         for version, weight in found.items():
             if weight > 0:
                 actions += self._load_again(version)
-        return [*actions, *self._plan(_Plan(found, retires=False), now)]
+        return [*actions, *self._plan(Plan(found, retires=False), now)]
 
     def set_shadow(self, shares: Mapping[str, float], now: Seconds) -> list[Action]:
         """Give each version copies of that share of the calls; others get none.
@@ -281,16 +271,16 @@ class Router:
 
     # Plans
 
-    def _plan(self, plan: _Plan, now: Seconds) -> list[Action]:
-        before, self._pending = self._pending, plan
-        self.plans, self.refused = self.plans + 1, None
+    def _plan(self, plan: Plan, now: Seconds) -> list[Action]:
+        before, self._pending, self.last = self._pending, plan, plan
         actions = [] if before is None else self._abandon(before, now)
         for version in plan.weights:
             version.keep_until = FOREVER
         return [*actions, *self._advance(now)]
 
-    def _abandon(self, plan: _Plan, now: Seconds) -> list[Action]:
+    def _abandon(self, plan: Plan, now: Seconds) -> list[Action]:
         """Forget versions that were loaded for *plan* alone."""
+        plan.state = PlanState.REPLACED
         if plan.is_back:
             self._history.append(plan.weights)
         for version in plan.weights:
@@ -304,17 +294,18 @@ class Router:
             wanted = [version for version, weight in plan.weights.items() if weight > 0]
             failed = [version for version in wanted if version.state is VersionState.FAILED]
             if failed:
-                self._pending, self.refused = None, failed[0]
+                self._pending = None
+                plan.fail(failed[0])
                 if plan.is_back:
                     self._history.append(plan.weights)
                 actions = [*map(Refused, failed), *self._give_up(plan, failed, now)]
             elif all(version.is_usable for version in wanted):
-                self._pending = None
+                self._pending, plan.state = None, PlanState.MOVED
                 actions = [self._apply(plan, now)]
         self._refresh()
         return [*actions, *self._retire(now)]
 
-    def _give_up(self, plan: _Plan, failed: Sequence[Version], now: Seconds) -> list[Action]:
+    def _give_up(self, plan: Plan, failed: Sequence[Version], now: Seconds) -> list[Action]:
         """Unload the *failed* versions, which stay listed with their reasons; forget the others of *plan*."""
         for version in plan.weights:
             if version.weight == 0 and plan.retires and version not in failed:
@@ -323,7 +314,7 @@ class Router:
         self._given_up.update(version for version in given_up if version.in_flight > 0)
         return [Unload(version) for version in given_up if version.in_flight <= 0]
 
-    def _apply(self, plan: _Plan, now: Seconds) -> Action:
+    def _apply(self, plan: Plan, now: Seconds) -> Action:
         before = {version: version.weight for version in self.versions.values() if version.weight > 0}
         if not plan.is_back and before:
             self._history = [*self._history[-_MOST_HISTORY + 1 :], before]

@@ -8,7 +8,7 @@ from cnflow.serving.admission import Admission
 from cnflow.serving.client_rates import ClientRates
 from cnflow.serving.failures import Attempts
 from cnflow.serving.router import Router
-from cnflow.serving.versions import VersionState, roll_failed
+from cnflow.serving.versions import VersionState
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnflow.config.serving import ModelConfig
     from cnflow.ids import TaskId
     from cnflow.model.provenance import Place
-    from cnflow.serving.service import ModelCall, ServingError
+    from cnflow.serving.service import ModelCall
     from cnflow.serving.versions import Version
 
 
@@ -43,31 +43,6 @@ class ServedModel:
             config.max_per_client,
             None if rate is None else ClientRates(rate, config.max_burst_per_client),
         )
-
-
-class Change:
-    """The last change of a model's weights, for whoever waits for it.
-
-    Args:
-        router: of the model.
-    """
-
-    __slots__ = ("_number", "_router")
-
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        self._number = router.plans
-
-    @property
-    def is_pending(self) -> bool:
-        """True until it has moved calls, cannot, or is replaced by a later one."""
-        return self._router.plans == self._number and bool(self._router.pending)
-
-    @property
-    def refusal(self) -> ServingError | None:
-        """Error for whoever has ordered it, if a version of it has failed; else None."""
-        failed = self._router.refused if self._router.plans == self._number else None
-        return None if failed is None else roll_failed(self._router.model, failed)
 
 
 class Call:

@@ -302,14 +302,19 @@ class ModelServer:
         self._count_lost()
         self._begin_drain()
         assert self._draining is not None  # it has begun
-        await self._service.close()
-        for _ in range(2):  # the second look is at fronts that were killed after the first
-            await asyncio.wait([self._draining], timeout=_LAST_ANSWERS)
-            if self._fronts is not None:
-                self._fronts.kill()
-        self._end_record()
-        self._draining.cancel()
-        self.ended.set()
+        try:
+            await self._service.close()
+            for _ in range(2):  # the second look is at fronts that were killed after the first
+                await asyncio.wait([self._draining], timeout=_LAST_ANSWERS)
+                if self._fronts is not None:
+                    self._fronts.kill()
+            self._end_record()
+        except Exception as error:
+            logger.exception("the server could not be ended in order")
+            self._on_failure(error)
+        finally:
+            self._draining.cancel()
+            self.ended.set()
 
     def _count_lost(self) -> None:
         for name, calls in self._service.calls_now().items():

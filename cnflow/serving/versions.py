@@ -5,8 +5,6 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.serving.service import ServingError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -69,12 +67,6 @@ class Version:
 
     def __repr__(self) -> str:
         return f"<Version {self.name} {self.state.value} weight={self.weight:g} in_flight={self.in_flight}>"
-
-
-def roll_failed(model: str, version: Version) -> ServingError:
-    """Error of a change whose *version* has failed."""
-    words = f"Calls of model {model!r} stay where they are: version {version.name!r} cannot be loaded: {version.reason}"
-    return ServingError(words, 409, "version_failed")
 
 
 class Load(NamedTuple):

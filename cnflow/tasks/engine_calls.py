@@ -5,7 +5,7 @@
     driver                                       process of the engine, or of the driver itself
     ──────────────────────────────────────────────────────────────────────────────────────────────────
     engine.submit(run_task, function, call)    ──> load the function, once ──> arguments ──> Run ──> the app
-                  walltime, or stop_tasks(numbers) ─────────────────────────────────────────> Stopped is raised in it
+                                                                           walltime ──> Stopped is raised in it
     Reply <── pickled by the engine ────────── (kind, python, body, buffers, seconds, ended, host, version) <──┘
 
 What crosses the engine is plain: tuples of bytes and numbers, so that each engine's own pickling of them is quick, and
@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from cnflow.errors import AppTimeout
 from cnflow.model.task import NO_OPTIONS, RunOptions
@@ -33,9 +33,6 @@ from cnflow.tasks.thread_stopping import Run, Stopped, Timer
 from cnflow.text import describe_safely
 from cnflow.wire import serialization
 from cnflow.wire.pipe import ResultKind
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class FunctionSent(NamedTuple):
@@ -56,7 +53,6 @@ class CallSent(NamedTuple):
     """One task, as the engine's workers run it."""
 
     driver: str
-    number: int
     title: str
     body: bytes
     buffers: tuple[bytes, ...]
@@ -87,7 +83,6 @@ _functions: dict[bytes, tuple[int, Callable[..., Any]]] = {}
 """Loaded functions with the generation of own modules that they refer to."""
 
 _MOST_FUNCTIONS = 1000
-_runs: dict[tuple[str, int], Run] = {}
 _received: set[bytes] = set()
 _lock = threading.RLock()  # several threads of one process load functions; a load imports the user's code
 _timers: dict[int, Timer] = {}
@@ -103,12 +98,10 @@ def run_task(function: tuple[Any, ...], call: tuple[Any, ...]) -> tuple[Any, ...
     """
     sent, task = FunctionSent(*function), CallSent(*call)
     run = _new_run()
-    key = task.driver, task.number
     before, inside.thread.runs_task = inside.thread.runs_task, True
     begun = time.monotonic()
     try:
         try:
-            _runs[key] = run
             reply = _reply_of(_value(sent, task, run), begun)
         except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the engine's worker
             # A stopped task may raise anything on its way out; the cause of the stop counts.
@@ -119,30 +112,14 @@ def run_task(function: tuple[Any, ...], call: tuple[Any, ...]) -> tuple[Any, ...
         reply = _failure(run.reason or Cancelled(), begun)
     finally:
         inside.thread.runs_task = before
-        _runs.pop(key, None)
     if copies.undo is not None:
         remove_noted()
     return tuple(reply)
 
 
-def stop_tasks(driver: str, numbers: Sequence[int]) -> None:
-    """Stop those of the tasks *numbers* that run in this process."""
-    for number in numbers:
-        run = _runs.get((driver, number))
-        if run is not None:
-            run.stop(Cancelled())
-
-
 def is_here(driver: str) -> bool:
     """Return True if *driver* is this very process."""
     return drivers.get(driver) == os.getpid()
-
-
-def about() -> tuple[str, str]:
-    """Versions of cnflow and of Python in a worker of the engine."""
-    from cnflow import __version__
-
-    return __version__, serialization.MINOR
 
 
 class _MainRun(Run):

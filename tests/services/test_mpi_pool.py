@@ -60,6 +60,15 @@ def test_script_runs_its_apps_in_the_other_ranks(tmp_path):
     assert error == "AppTimeout"
 
 
+def test_script_that_its_workers_would_run_again_is_refused(tmp_path):
+    script = SCRIPT.replace('if __name__ == "__main__":', "if True:")
+    (tmp_path / "script.py").write_text(f"{script}\nprint('ran')\n")
+    done = run_ranks(3, "script.py", folder=tmp_path)
+    assert done.returncode != 0
+    assert "ran" not in done.stdout.split()
+    assert 'below `if __name__ == "__main__":`' in done.stderr
+
+
 def test_program_of_one_rank_is_refused_with_the_command_to_use(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = run_ranks(1, "script.py", folder=tmp_path)

@@ -148,7 +148,7 @@ class EngineExecutor:
             raise ConfigurationError(f"{task.title}: executor {self.label!r} {lacking}")
         function, (head, frames) = self._serializer.serialize(task)
         body, *buffers = (bytes(part) for part in payload_parts(head, frames))
-        call = CallSent(self._driver, task.id, task.title, body, tuple(buffers), task.options.walltime or 0.0)
+        call = CallSent(self._driver, task.title, body, tuple(buffers), task.options.walltime or 0.0)
         sent = self._sent(function)
         size = len(body) + sum(map(len, buffers)) + len(function.body)
         return EngineCall(task.id, task.title, sent, tuple(call), size, resources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError
@@ -21,12 +22,21 @@ except (ImportError, RuntimeError, OSError) as _error:
     ) from _error
 
 
+_NAME_IN_WORKERS = "__worker__"
+"""Name under which workers of mpi4py.futures import the script (mpi4py's documentation, "Command line")."""
+
+
 def check_ranks(max_workers: int | None) -> None:
-    """Check that there are ranks for workers.
+    """Check that this is the rank of the script, and that there are ranks for workers.
 
     Raises:
-        ConfigurationError: there are none, and none are to be spawned.
+        ConfigurationError: it is a worker that imports the script; or there are none, and none are to be spawned.
     """
+    if sys.modules["__main__"].__name__ == _NAME_IN_WORKERS:  # it would run all of the script once more
+        raise ConfigurationError(
+            "MPIPoolExecutor: a worker's rank loads the run, too, since each worker imports the script. Put "
+            'cnflow.load and the calls below `if __name__ == "__main__":`.'
+        )
     size = MPI.COMM_WORLD.Get_size()
     is_served = _is_served()
     if is_served and size < 2:  # noqa: PLR2004 - the script and one worker

@@ -70,7 +70,8 @@ async def test_a_roll_that_takes_long_goes_on_and_another_one_replaces_it():
         await settle()
         reply = await commands(world).answer({"do": "back", "model": "digits"})
         assert "goes_on" not in reply
-        await waits
+        with pytest.raises(ServingError, match="were not moved"):
+            await waits
         assert world.versions["1"].weight == 1
 
 
@@ -139,3 +140,35 @@ def test_a_roll_to_an_image_that_cannot_be_had_is_refused_in_words(error):
             assert refused.value.status == 400
 
     asyncio.run(story())
+
+
+async def replace(later):
+    """Order a roll that waits for its version, then *later*; return the roll's error and where all calls go."""
+    async with World(VERSIONS) as world:
+        world.direct.answers_warm_ups = False
+        admin = commands(world)
+        world.service._models["digits"].router.versions["2"].state = VersionState.FAILED
+        rolled = asyncio.ensure_future(admin.answer({"do": "roll", "model": "digits", "version": "2"}))
+        await world.sent(1)
+        assert "goes_on" not in await admin.answer({"model": "digits", **later})
+        with pytest.raises(ServingError, match="were not moved: another change came before") as no:
+            await rolled
+        return no.value, [name for name, version in world.versions.items() if version.weight == 1]
+
+
+@run
+async def test_a_roll_that_another_change_replaces_is_told_so_and_the_other_answers_for_itself():
+    error, versions = await replace({"do": "roll", "version": "3"})
+    assert (error.status, error.code, versions) == (409, "change_replaced", ["3"])
+    error, versions = await replace({"do": "back"})
+    assert (error.status, error.code, versions) == (409, "change_replaced", ["1"])
+
+
+@run
+async def test_a_roll_that_has_come_is_not_undone_for_who_ordered_it_by_a_later_one():
+    async with World(VERSIONS) as world:
+        admin = commands(world)
+        orders = [{"do": "roll", "model": "digits", "version": each} for each in ("2", "3")]
+        replies = await asyncio.gather(*map(admin.answer, orders))
+        assert all("goes_on" not in reply for reply in replies)
+        assert world.versions["3"].weight == 1
