@@ -26,6 +26,7 @@ from cnflow.model.task import NO_OPTIONS, AppKind, RunOptions
 from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.text import describe_safely
+from cnflow.wire import serialization
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -115,6 +116,19 @@ def describe_exception(error: BaseException, dump: Callable[[object], bytes]) ->
     except BaseException:  # noqa: BLE001 - a user's class may fail in any way; the text is sent then
         pickled = b""
     return Raised(pickled, name_of_type(error), message_of(error), traceback_text(error))
+
+
+def dump_exception(error: BaseException) -> tuple[Any, str]:
+    """Return *error* as it is pickled for the wire, and the minor version whose bytecode is in that, if any is."""
+    pythons = [""]
+
+    def dump(value: object) -> bytes:
+        body, _, python = serialization.dump_result(value, in_band=True)
+        pythons.append(python)
+        return body
+
+    raised = serialization.dump(tuple(describe_exception(error, dump)))
+    return raised.body, pythons[-1]
 
 
 def name_of_type(value: object) -> str:

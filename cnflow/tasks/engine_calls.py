@@ -24,7 +24,7 @@ from typing import Any, Callable, NamedTuple
 from cnflow.errors import AppTimeout
 from cnflow.model.task import NO_OPTIONS, RunOptions
 from cnflow.tasks import inside, own_modules
-from cnflow.tasks.call import BASH, PYTHON, Call, CallContext, check_outputs, describe_exception, run_call
+from cnflow.tasks.call import BASH, PYTHON, Call, CallContext, check_outputs, dump_exception, run_call
 from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.stopping import Cancelled
@@ -212,15 +212,8 @@ def _failure(error: BaseException, begun: float) -> Reply:
     if isinstance(error, Cancelled):
         return _ended(Reply(ResultKind.CANCELLED, "", b""), begun)
     own_modules.explain(error)
-    pythons = [""]
-
-    def dump(value: object) -> bytes:
-        body, _, python = serialization.dump_result(value, in_band=True)
-        pythons.append(python)
-        return body
-
-    raised = serialization.dump(tuple(describe_exception(error, dump)))
-    return _ended(Reply(ResultKind.RAISED, pythons[-1], raised.body), begun)
+    body, python = dump_exception(error)
+    return _ended(Reply(ResultKind.RAISED, python, body), begun)
 
 
 def _ended(reply: Reply, begun: float) -> Reply:

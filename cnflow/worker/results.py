@@ -8,7 +8,7 @@ import sys
 from typing import Any, Optional
 
 from cnflow.tasks import inside
-from cnflow.tasks.call import describe_exception, message_of, name_of_type
+from cnflow.tasks.call import dump_exception, message_of, name_of_type
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, ResultKind, pack
 
@@ -72,12 +72,5 @@ def pack_left(task: int) -> list[Part]:
 
 def pack_error(task: int, seconds: float, error: BaseException) -> list[Part]:
     """Record of what a task has raised, with the minor version whose bytecode is in the pickled exception."""
-    pythons = [""]
-
-    def dump(value: object) -> bytes:
-        body, _, python = serialization.dump_result(value, in_band=True)
-        pythons.append(python)
-        return body
-
-    raised = serialization.dump(tuple(describe_exception(error, dump)))
-    return pack(ResultKind.RAISED, task, seconds, [pythons[-1].encode(), raised.body])
+    body, python = dump_exception(error)
+    return pack(ResultKind.RAISED, task, seconds, [python.encode(), body])
