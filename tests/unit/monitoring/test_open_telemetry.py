@@ -106,7 +106,9 @@ def traceparent():
 
 
 @pytest.mark.parametrize("propagate", [True, False])
-def test_task_in_a_worker_has_the_context_of_its_span(tmp_path, propagate):
+def test_task_in_a_worker_has_the_context_of_its_span(tmp_path, propagate, monkeypatch):
+    # Nobody listens there: the SDK's thread would try again, at random times, while later tests run.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1")
     sinks = [OpenTelemetrySink(endpoint="http://127.0.0.1:9/v1/traces", propagate=propagate)]
     executor = cnflow.config.HighThroughputExecutor(max_workers=1)
     with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path), sinks=sinks)) as dfk:
